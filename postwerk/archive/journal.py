@@ -1,0 +1,189 @@
+"""The journal: marks and outcomes of SMTP transactions, written by group commit.
+
+One writer per process. All that arrived while the last commit ran goes into the next one, so the cost of
+a commit is shared by every open connection, and still nobody goes on before their own row is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from postwerk.archive.counters import add_to_counters
+from postwerk.archive.engine import Archive
+from postwerk.archive.given import Given
+from postwerk.contracts.states import MessageState
+from postwerk.observe.log import archive_unavailable
+
+_MARK = Given(
+    """
+    UPDATE message SET state = 'sending', attempts = given.attempt, changed_at = given.at,
+        possible_duplicate = (message.possible_duplicate OR given.possible_duplicate)
+    FROM {given} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
+        AND message.state = given.was AND message.attempts = given.attempt - 1
+    RETURNING message.bulk_id, message.seq
+    """,
+    bulk_id="text", seq="bigint", attempt="int", at="bigint", was="text", possible_duplicate="boolean",
+)  # fmt: skip
+_OUTCOME = Given(
+    """
+    UPDATE message SET state = given.state, deferrals = given.deferrals, changed_at = given.at,
+        next_attempt_at = given.next_attempt_at,
+        possible_duplicate = (message.possible_duplicate OR given.possible_duplicate),
+        last_stage = given.stage, last_code = given.code, last_enhanced = given.enhanced,
+        last_text = given.reply
+    FROM {given} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
+        AND message.state = 'sending' AND message.attempts = given.attempt
+    RETURNING message.bulk_id, message.seq
+    """,
+    bulk_id="text", seq="bigint", attempt="int", at="bigint", state="text", deferrals="int",
+    next_attempt_at="bigint", possible_duplicate="boolean", stage="text", code="int", enhanced="text",
+    reply="text",
+)  # fmt: skip
+_ATTEMPT = Given(
+    """
+    INSERT INTO attempt (bulk_id, seq, number, started_at, milliseconds, outcome, reason, stage, code,
+        enhanced, text, host, tls)
+    SELECT bulk_id, seq, attempt, started_at, milliseconds, outcome, reason, stage, code, enhanced, reply,
+        host, tls FROM {given} WHERE true ON CONFLICT DO NOTHING
+    """,
+    bulk_id="text", seq="bigint", attempt="int", started_at="bigint", milliseconds="int", outcome="text",
+    reason="text", stage="text", code="int", enhanced="text", reply="text", host="text", tls="text",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Message `seq` is about to be handed over in its attempt number `attempt`. `at` in microseconds."""
+
+    bulk_id: str
+    seq: int
+    attempt: int
+    was: MessageState
+    at: int
+    possible_duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What attempt number `attempt` came to, and the message's state from now on. Moments in microseconds."""
+
+    bulk_id: str
+    seq: int
+    attempt: int
+    state: MessageState
+    outcome: str
+    reason: str
+    at: int
+    started_at: int
+    milliseconds: int
+    deferrals: int
+    next_attempt_at: int | None
+    possible_duplicate: bool
+    stage: str
+    code: int | None
+    enhanced: str | None
+    reply: str
+    host: str
+    tls: str
+
+
+@dataclass(slots=True)
+class _Waiting:
+    entry: Mark | Outcome
+    done: asyncio.Future[bool]
+
+
+class Journal:
+    """Write with `mark` and `record`; both answer when the row is committed.
+
+    False means the message is no longer this writer's: cancelled, or taken over by another worker. A
+    writer that comes back late (a stopped process, a lost heartbeat) so never overwrites a newer state.
+    """
+
+    def __init__(self, archive: Archive, *, shard: int) -> None:
+        self._archive = archive
+        self._shard = shard
+        self._waiting: list[_Waiting] = []
+        self._arrived = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        self._writer = asyncio.create_task(self._write_forever(), name="journal")
+
+    async def close(self) -> None:
+        """Write what waits, then stop."""
+        self._closing = True
+        self._arrived.set()
+        if self._writer is not None:
+            await self._writer
+
+    async def mark(self, mark: Mark) -> bool:
+        return await self._append(mark)
+
+    async def record(self, outcome: Outcome) -> bool:
+        return await self._append(outcome)
+
+    def _append(self, entry: Mark | Outcome) -> asyncio.Future[bool]:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(entry, done))
+        self._arrived.set()
+        return done
+
+    async def _write_forever(self) -> None:
+        while not (self._closing and not self._waiting):
+            await self._arrived.wait()
+            self._arrived.clear()
+            group, self._waiting = self._waiting, []
+            if group:
+                await self._write_group(group)
+
+    async def _write_group(self, group: Sequence[_Waiting]) -> None:
+        applied = await self._commit_until_it_works([waiting.entry for waiting in group])
+        for waiting in group:
+            if not waiting.done.done():  # its asker may have been cancelled; the row is written all the same
+                waiting.done.set_result(
+                    (type(waiting.entry), waiting.entry.bulk_id, waiting.entry.seq) in applied
+                )
+
+    async def _commit_until_it_works(self, entries: Sequence[Mark | Outcome]) -> set[tuple[type, str, int]]:
+        """An outcome is never thrown away: while the archive is away, its connections wait here."""
+        pause = 0.05
+        while True:
+            try:
+                async with self._archive.writing() as connection:
+                    return await write_entries(connection, entries, self._shard)
+            except (DBAPIError, OSError) as error:
+                archive_unavailable(error, waiting=len(entries))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+
+async def write_entries(
+    connection: AsyncConnection, entries: Iterable[Mark | Outcome], shard: int
+) -> set[tuple[type, str, int]]:
+    """Write marks, outcomes, attempt rows and counters in this transaction; answers which were applied."""
+    marks = {(Mark, entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Mark)}
+    outcomes = {(Outcome, entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Outcome)}
+    moved: Counter[tuple[str, str]] = Counter()
+    applied: set[tuple[type, str, int]] = set()
+    if marks:
+        for bulk_id, seq in await connection.execute(*_MARK.bind(connection, list(marks.values()))):
+            applied.add(key := (Mark, bulk_id, seq))
+            moved[bulk_id, marks[key].was] -= 1
+            moved[bulk_id, MessageState.SENDING] += 1
+    if outcomes:
+        rows = list(outcomes.values())
+        for bulk_id, seq in await connection.execute(*_OUTCOME.bind(connection, rows)):
+            applied.add(key := (Outcome, bulk_id, seq))
+            moved[bulk_id, MessageState.SENDING] -= 1
+            moved[bulk_id, outcomes[key].state] += 1
+        await connection.execute(*_ATTEMPT.bind(connection, rows))
+    await add_to_counters(connection, moved, shard)
+    return applied

@@ -1,0 +1,52 @@
+"""The states of a bulk send and of a message (docs/lifecycle.md shows the arrows)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class BulkState(StrEnum):
+    """Where a bulk send stands."""
+
+    STORING = "storing"
+    """Its recipients are being written; a crash here leaves nothing to send."""
+    OPEN = "open"
+    """Takes further recipients until it is started."""
+    QUEUED = "queued"
+    """Accepted and stored; its workflow starts now or by the reconciler within 60 seconds."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Held: no SMTP transaction starts, the deadline's clock stands still."""
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """Ended by an accident of ours; what was open is recorded as failed."""
+
+
+ENDED = frozenset({BulkState.COMPLETED, BulkState.CANCELLED, BulkState.FAILED})
+"""Bulk states that never change again."""
+
+
+class MessageState(StrEnum):
+    """Where a message stands. The open ones may still change, a final one never does."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    """An SMTP transaction runs, or ran when its worker died: then it is ambiguous."""
+    DEFERRED = "deferred"
+    """Refused for now; tried again at `next_attempt_at`."""
+    DELIVERED = "delivered"
+    """A 2yz reply to the final dot: the next server has taken responsibility."""
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SUPPRESSED = "suppressed"
+    FAILED = "failed"
+    """Ours: it could not be made from content and variables."""
+    UNKNOWN = "unknown"
+    """Handed over without a readable reply, and not to be sent again (`on_ambiguous: "stop"`, or a cancel)."""
+
+
+OPEN_STATES = frozenset({MessageState.QUEUED, MessageState.SENDING, MessageState.DEFERRED})
+FINAL_STATES = frozenset(MessageState) - OPEN_STATES

@@ -1,0 +1,54 @@
+"""The sentences of the log, one function each. At INFO and above no address, content or secret appears (P7)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+_log = structlog.get_logger("postwerk")
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on stderr, control characters escaped by the JSON encoding."""
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(message)s", force=True)
+    # The SDK logs each retried activity with its failure; the archive has that as attempts.
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def worker_started(task_queue: str, relay: str) -> None:
+    _log.info("worker started", task_queue=task_queue, relay=relay)
+
+
+def worker_stopping(grace_seconds: float) -> None:
+    _log.info("worker stops after its running transactions", at_most_seconds=grace_seconds)
+
+
+def archive_unavailable(error: Exception, *, waiting: int) -> None:
+    """The journal keeps its rows and tries again."""
+    _log.warning("archive unavailable, trying again", error=type(error).__name__, rows_waiting=waiting)
+
+
+def batch_finished(bulk_id: str, batch: int, counts: dict[str, int]) -> None:
+    _log.info("batch finished", bulk=bulk_id, batch=batch, **counts)
+
+
+def lane_unreachable(lane: str, reason: str, seconds: float) -> None:
+    _log.warning("no session for this lane", lane=lane, reason=reason, next_in_seconds=round(seconds))
+
+
+def attempt_made(bulk_id: str, seq: int, outcome: str, stage: str, code: int | None) -> None:
+    _log.debug("attempt", bulk=bulk_id, seq=seq, outcome=outcome, stage=stage, code=code)

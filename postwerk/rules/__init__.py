@@ -1,0 +1,1 @@
+"""Pure decisions: functions of (state, now). No wire, no disk, no clock."""

@@ -1,0 +1,104 @@
+"""Reaching Temporal, the same way from the API, the worker and the tests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from postwerk.contracts.orders import BulkSendInput
+from workflows.names import BULK_ID, BULK_STATE, SEARCH_ATTRIBUTES, bulk_workflow_id
+
+BULK_PRIORITY = 3
+RPC_TIMEOUT = timedelta(seconds=10)
+"""No caller of ours waits longer for Temporal: the archive holds what was accepted."""
+
+
+async def connect(*, lazy: bool = False) -> Client:
+    """A client by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and TEMPORAL_TLS_*.
+
+    `lazy` connects at the first call: the API starts, and takes mail, while Temporal is away.
+    """
+    config = ClientConfig.load_client_connect_config()
+    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+
+
+async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
+    """Start the workflow of a stored bulk send; False when it was started before. Raises RPCError."""
+    title = f"{name} · " if name else ""
+    try:
+        await client.start_workflow(
+            "BulkSend",
+            order,
+            id=bulk_workflow_id(order.bulk_id),
+            task_queue=task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(BULK_STATE, "running")]
+            ),
+            static_summary=f"{title}{order.messages:,} messages"[:200],
+            priority=Priority(priority_key=BULK_PRIORITY, fairness_key=order.bulk_id),
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    return True
+
+
+async def cancel_bulk_send(client: Client, bulk_id: str) -> bool:
+    """Ask the root workflow to end; False when there is none to ask. Raises RPCError when Temporal is away."""
+    try:
+        await client.get_workflow_handle(bulk_workflow_id(bulk_id)).cancel(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+async def workers_polling(client: Client, task_queue: str) -> int:
+    """How many workers polled for SMTP-send activities of late. Raises RPCError."""
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        ),
+        timeout=RPC_TIMEOUT,
+    )
+    return len({poller.identity for poller in answer.pollers})
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Create what is missing; safe at each start and from several workers at once. Raises RPCError."""
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
+    )
+    missing = [key.name for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes]
+    if not missing:
+        return
+    request = AddSearchAttributesRequest(
+        namespace=client.namespace,
+        search_attributes={name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in missing},
+    )
+    try:
+        await client.operator_service.add_search_attributes(request, timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status != RPCStatusCode.ALREADY_EXISTS:  # another worker was quicker
+            raise
