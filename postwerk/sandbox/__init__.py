@@ -1,0 +1,1 @@
+"""The fake mail server that Postwerk brings, and its ledger."""

@@ -1,0 +1,8 @@
+"""`python -m postwerk.sandbox`."""
+
+import sys
+
+from postwerk.sandbox.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

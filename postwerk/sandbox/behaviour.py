@@ -1,0 +1,100 @@
+"""What an address asks the sandbox to do: the local part before `+` names it. Pure; nothing here waits or writes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+_NAMED = re.compile(
+    r"(ok|defer|greylist|bounce|full|slow|reject-after-dot|hang-after-dot|drop-after-dot|drop-at-data)(\d{0,6})"
+)
+_SLOW_SECONDS = 2
+
+
+class Kind(StrEnum):
+    """The names an address can begin with."""
+
+    OK = "ok"
+    DEFER = "defer"
+    GREYLIST = "greylist"
+    BOUNCE = "bounce"
+    FULL = "full"
+    SLOW = "slow"
+    REJECT_AFTER_DOT = "reject-after-dot"
+    HANG_AFTER_DOT = "hang-after-dot"
+    DROP_AFTER_DOT = "drop-after-dot"
+    DROP_AT_DATA = "drop-at-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """A name and the number behind it: `defer2` is (defer, 2)."""
+
+    kind: Kind
+    number: int | None = None
+
+    def applies_to(self, attempt: int) -> bool:
+        """True while `attempt` is within the number written; without a number it always is."""
+        return self.number is None or attempt <= self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply: its code, and its text with the enhanced code (RFC 3463) in front."""
+
+    code: int
+    text: str
+
+    @property
+    def line(self) -> bytes:
+        return f"{self.code} {self.text}\r\n".encode()
+
+
+OK = Behaviour(Kind.OK)
+
+
+def behaviour_of(address: str) -> Behaviour:
+    """Read the behaviour from an address; an unknown name is `ok`."""
+    return _behaviour_named(address.rpartition("@")[0].partition("+")[0].lower())
+
+
+@lru_cache(maxsize=4096)
+def _behaviour_named(name: str) -> Behaviour:
+    match = _NAMED.fullmatch(name)
+    if match is None:
+        return OK
+    return Behaviour(Kind(match[1]), int(match[2]) if match[2] else None)
+
+
+def refusal_at_rcpt(behaviour: Behaviour, attempt: int, still_greylisted: bool) -> Answer | None:
+    """What RCPT TO is refused with at this attempt (1 is the first), or None for 250."""
+    match behaviour.kind:
+        case Kind.DEFER if behaviour.number is None:
+            return Answer(451, "4.7.1 Try again later, this address always says so")
+        case Kind.DEFER if behaviour.applies_to(attempt):
+            return Answer(
+                451, f"4.3.0 Try again later, attempt {attempt} of {behaviour.number} to be deferred"
+            )
+        case Kind.GREYLIST if still_greylisted:
+            return Answer(450, "4.2.0 Greylisted, try again later")
+        case Kind.BOUNCE:
+            return Answer(550, "5.1.1 No such user here")
+        case Kind.FULL:
+            return Answer(452, "4.2.2 Mailbox full")
+    return None
+
+
+def refusal_after_dot(behaviour: Behaviour) -> Answer | None:
+    """What the whole message is refused with once the final dot is here, or None."""
+    if behaviour.kind is Kind.REJECT_AFTER_DOT:
+        return Answer(554, "5.6.0 Message refused after the final dot")
+    return None
+
+
+def delay_seconds(behaviour: Behaviour) -> float:
+    """How long the reply to the final dot is held back for this address."""
+    if behaviour.kind is not Kind.SLOW:
+        return 0
+    return _SLOW_SECONDS if behaviour.number is None else behaviour.number

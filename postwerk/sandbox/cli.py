@@ -1,0 +1,91 @@
+"""The command line: `python -m postwerk.sandbox`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+
+from postwerk.errors import ConfigurationError
+from postwerk.sandbox.config import SandboxConfig
+from postwerk.sandbox.rate import Rate
+from postwerk.sandbox.server import serve
+
+_CANNOT_START = 2
+# The ledger's thread has little to do and must not wait the default 5 ms behind a busy event loop to do it.
+_SWITCH_INTERVAL_SECONDS = 0.0005
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a sandbox; the exit code is 2 when it cannot start."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+    try:
+        config = _config(_parser().parse_args(arguments))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(config, _say))
+    except (ConfigurationError, sqlite3.Error, OSError) as error:
+        sys.stderr.write(f"sandbox: {error}\n")
+        return _CANNOT_START
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m postwerk.sandbox",
+        description="A fake mail server: the recipient's address says how it behaves. It delivers nothing.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--smtp-port", type=int, default=2525, help="0 chooses a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--http-port", type=int, default=8025, help="0 chooses a free one (default: %(default)s)"
+    )
+    parser.add_argument("--ledger", type=Path, metavar="FILE", help="keep what was taken in this SQLite file")
+    parser.add_argument("--max-connections", type=int, metavar="N", help="one more is answered with 421")
+    parser.add_argument(
+        "--rate-per-connection", metavar="RATE", help="messages, e.g. 10/s; above it 421 4.7.0"
+    )
+    parser.add_argument(
+        "--rate-per-domain", metavar="RATE", help="recipients, e.g. 100/s; above it 450 4.7.1"
+    )
+    parser.add_argument(
+        "--ack-delay", type=float, default=0.0, metavar="SECONDS", help="before each 250 to a dot"
+    )
+    parser.add_argument(
+        "--greylist-seconds", type=float, default=300.0, metavar="SECONDS", help="(default: 300)"
+    )
+    parser.add_argument(
+        "--max-message-bytes", type=int, default=25 * 1024 * 1024, metavar="N", help="SIZE offered"
+    )
+    return parser
+
+
+def _config(given: argparse.Namespace) -> SandboxConfig:
+    return SandboxConfig(
+        host=given.host,
+        smtp_port=given.smtp_port,
+        http_port=given.http_port,
+        ledger=given.ledger,
+        max_connections=given.max_connections,
+        rate_per_connection=_rate(given.rate_per_connection),
+        rate_per_domain=_rate(given.rate_per_domain),
+        ack_delay=timedelta(seconds=given.ack_delay),
+        greylist_for=timedelta(seconds=given.greylist_seconds),
+        max_message_bytes=given.max_message_bytes,
+    )
+
+
+def _rate(written: str | None) -> Rate | None:
+    return Rate.parse(written) if written else None

@@ -1,0 +1,47 @@
+"""What one sandbox process can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from postwerk.errors import ConfigurationError
+from postwerk.sandbox.rate import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """Everything a sandbox is started with; each field's default suits a demo on one machine."""
+
+    host: str = "127.0.0.1"
+    """The address both doors listen on."""
+    smtp_port: int = 2525
+    """0 chooses a free one; the ready line names it."""
+    http_port: int = 8025
+    """0 chooses a free one; the ready line names it."""
+    ledger: Path | None = None
+    """The SQLite file of everything taken; without one it lives in a temporary folder and goes with the process."""
+    max_connections: int | None = None
+    """One more is greeted with 421 and closed."""
+    rate_per_connection: Rate | None = None
+    """Messages on one connection; above it 421 4.7.0 and the connection is closed."""
+    rate_per_domain: Rate | None = None
+    """Recipients of one domain; above it 450 4.7.1."""
+    ack_delay: timedelta = timedelta(0)
+    """How long each reply to the final dot is held back, after the ledger has the message."""
+    greylist_for: timedelta = timedelta(seconds=300)
+    """How long after its first contact a `greylist` address says 450."""
+    max_message_bytes: int = 25 * 1024 * 1024
+    """Offered as SIZE (RFC 1870) and enforced."""
+
+    def __post_init__(self) -> None:
+        for name in ("smtp_port", "http_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ConfigurationError(f"{name} must be between 0 and 65535")
+        if self.max_connections is not None and self.max_connections < 1:
+            raise ConfigurationError("max_connections must be at least 1")
+        if self.max_message_bytes < 1:
+            raise ConfigurationError("max_message_bytes must be at least 1")
+        if min(self.ack_delay, self.greylist_for) < timedelta(0):
+            raise ConfigurationError("a delay cannot be negative")

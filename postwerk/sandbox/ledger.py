@@ -1,0 +1,152 @@
+"""The ledger: everything the sandbox took or refused, in SQLite, written before the 250 goes out.
+
+It is the judge in crash tests. Acks are grouped: all that arrived while a commit ran shares the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+from postwerk.sandbox import tables
+from postwerk.sandbox.contacts import Contacts
+from postwerk.sandbox.entries import Refused, Taken
+
+Entry = Taken | Refused
+Done = Callable[[bool], None]
+T = TypeVar("T")
+
+# SQLite takes at most 32,766 parameters in one statement.
+_ROWS_A_STATEMENT = 512
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running counts since the ledger was begun."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    refused: Counter[int] = field(default_factory=Counter)
+
+    def add(self, entry: Entry) -> None:
+        if isinstance(entry, Taken):
+            self.verdicts[entry.verdict] += len(entry.recipients)
+        else:
+            self.refused[entry.code] += 1
+
+
+class Ledger:
+    """The writing side; there is one in a process, and one thread that touches its connection."""
+
+    def __init__(self, path: Path) -> None:
+        self.tally = Tally()
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._database = tables.connect(path)
+        self._database.executescript(tables.TABLES)
+        self._last_id: int = self._rows("SELECT coalesce(max(id), 0) FROM message")[0][0]
+        self._pending: list[tuple[Entry, Done | None]] = []
+        self._arrived = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._closing = False
+        self._writer: asyncio.Task[None] | None = None
+
+    def start(self, contacts: Contacts) -> None:
+        """Begin to write; counts and contacts of an earlier run are taken up again."""
+        self.tally.verdicts.update(dict(self._rows("SELECT verdict, count(*) FROM message GROUP BY verdict")))
+        self.tally.refused.update(dict(self._rows("SELECT code, count(*) FROM refusal GROUP BY code")))
+        contacts.restore(self._rows(tables.KNOWN_CONTACTS))
+        self._writer = asyncio.create_task(self._write_until_closed())
+
+    def next_id(self, recipients: int) -> int:
+        """Reserve one row id for each recipient and return the first."""
+        first = self._last_id + 1
+        self._last_id += recipients
+        return first
+
+    def write(self, entry: Entry, done: Done | None = None) -> None:
+        """Queue an entry; `done(True)` is called once it is committed, `done(False)` if it could not be."""
+        self._pending.append((entry, done))
+        self._arrived.set()
+
+    async def clear(self) -> None:
+        """Forget everything written so far."""
+        async with self._turn:
+            await self._write_pending()
+            await self._in_thread(lambda: self._database.executescript(tables.CLEAR))
+            self.tally = Tally()
+
+    async def close(self) -> None:
+        """Write what is pending, then let go of the file."""
+        self._closing = True
+        self._arrived.set()
+        if self._writer is not None:
+            await self._writer
+        await self._in_thread(self._database.close)
+        self._thread.shutdown()
+
+    async def _write_until_closed(self) -> None:
+        while not self._closing or self._pending:
+            await self._arrived.wait()
+            self._arrived.clear()
+            async with self._turn:
+                await self._write_pending()
+
+    async def _write_pending(self) -> None:
+        batch, self._pending = self._pending, []
+        if not batch:
+            return
+        written = await self._in_thread(lambda: self._commit([entry for entry, _ in batch]))
+        for entry, done in batch:
+            if written:
+                self.tally.add(entry)
+            if done is not None:
+                done(written)
+
+    def _commit(self, entries: Sequence[Entry]) -> bool:
+        """Write one group in one transaction; False when the disk does not take it."""
+        messages = [entry for entry in entries if isinstance(entry, Taken)]
+        refusals = [entry for entry in entries if isinstance(entry, Refused)]
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._insert("body", tables.BODY_COLUMNS, [(entry.id, entry.packed) for entry in messages])
+            self._insert(
+                "message", tables.MESSAGE_COLUMNS, [row for entry in messages for row in _rows_of(entry)]
+            )
+            self._insert("refusal", tables.REFUSAL_COLUMNS, [_row_of(entry) for entry in refusals])
+            self._database.execute("COMMIT")
+        except sqlite3.Error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            return False
+        return True
+
+    def _insert(self, table: str, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
+        # One statement for many rows gives up the interpreter lock once instead of once a row. With a busy event
+        # loop beside it, each time the lock is asked back can cost a whole switch interval.
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            part = rows[start : start + _ROWS_A_STATEMENT]
+            self._database.execute(tables.insert(table, columns, len(part)), list(chain.from_iterable(part)))
+
+    def _rows(self, query: str) -> list[Any]:
+        return self._database.execute(query).fetchall()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _rows_of(entry: Taken) -> list[tuple[Any, ...]]:
+    shared = (entry.verdict, entry.message_id, entry.subject, entry.size, entry.sha256, entry.id)
+    return [
+        (entry.id + offset, entry.at, entry.mail_from, recipient, attempt, *shared)
+        for offset, (recipient, attempt) in enumerate(entry.recipients)
+    ]
+
+
+def _row_of(entry: Refused) -> tuple[Any, ...]:
+    return (entry.at, entry.recipient, entry.attempt, entry.stage, entry.code, entry.text)

@@ -1,0 +1,62 @@
+"""A mail taken apart for people. It may be anything at all: what cannot be read is left out, nothing raises."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import cast
+
+_TO_SHOW = ("From", "To", "Cc", "Reply-To", "Date", "Subject")
+_LONGEST_PART = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part that is neither the text nor the HTML."""
+
+    name: str
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What a reader of the mail would see."""
+
+    headers: dict[str, str]
+    text: str | None
+    html: str | None
+    attachments: list[Attachment]
+
+
+def read_mail(raw: bytes) -> Mail:
+    """Take the exact bytes of a mail apart."""
+    try:
+        return _read(cast(EmailMessage, email.message_from_bytes(raw, policy=email.policy.default)))
+    except Exception:  # noqa: BLE001 - the parser raises almost anything on broken mails; the source can still be seen
+        return Mail({}, None, None, [])
+
+
+def _read(mail: EmailMessage) -> Mail:
+    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
+    others = [
+        part for part in mail.walk() if not part.is_multipart() and part is not text and part is not html
+    ]
+    return Mail(
+        headers={name: str(mail[name]) for name in _TO_SHOW if name in mail},
+        text=_content(text),
+        html=_content(html),
+        attachments=[_attachment(part) for part in others],
+    )
+
+
+def _content(part: EmailMessage | None) -> str | None:
+    return None if part is None else str(part.get_content())[:_LONGEST_PART]
+
+
+def _attachment(part: EmailMessage) -> Attachment:
+    content = part.get_payload(decode=True)
+    size = len(content) if isinstance(content, bytes) else 0
+    return Attachment(part.get_filename() or "without a name", part.get_content_type(), size)

@@ -1,0 +1,100 @@
+"""One sandbox process: two doors, one ledger, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+
+import uvicorn
+
+from postwerk.errors import ConfigurationError
+from postwerk.sandbox.asgi import App
+from postwerk.sandbox.config import SandboxConfig
+from postwerk.sandbox.ledger import Ledger
+from postwerk.sandbox.reader import Reader
+from postwerk.sandbox.sandbox import Sandbox
+from postwerk.sandbox.session import Session
+from postwerk.sandbox.web import web_app
+
+_BACKLOG = 2048
+_LONGEST_GOODBYE_SECONDS = 2
+
+
+async def serve(config: SandboxConfig, ready: Callable[[str], None]) -> None:
+    """Run a sandbox until SIGTERM or SIGINT; `ready` is called with the line that names its doors."""
+    with _listening(config.host, config.smtp_port) as smtp, _listening(config.host, config.http_port) as http:
+        with _ledger_path(config) as path:
+            async with _both_doors(config, path, smtp, http):
+                ready(f"sandbox ready smtp={_address(smtp)} http=http://{_address(http)}")
+                await _until_told_to_stop()
+
+
+@asynccontextmanager
+async def _both_doors(
+    config: SandboxConfig, path: Path, smtp: socket.socket, http: socket.socket
+) -> AsyncIterator[None]:
+    ledger, reader = Ledger(path), Reader(path)
+    sandbox = Sandbox(config, ledger)
+    mail_door = await asyncio.get_running_loop().create_server(lambda: Session(sandbox), sock=smtp)
+    web_door = _WebServer(_web_config(web_app(sandbox, reader)))
+    web = asyncio.create_task(web_door.serve(sockets=[http]))
+    try:
+        yield
+    finally:
+        mail_door.close()
+        sandbox.say_goodbye()
+        web_door.should_exit = True
+        await asyncio.wait([web], timeout=_LONGEST_GOODBYE_SECONDS)
+        await ledger.close()
+        await reader.close()
+
+
+def _web_config(app: App) -> uvicorn.Config:
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none"
+    )
+
+
+class _WebServer(uvicorn.Server):
+    """Uvicorn without its own signal handlers: the mail door has to close as well."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        door = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    with door:
+        door.setblocking(False)
+        yield door
+
+
+@contextmanager
+def _ledger_path(config: SandboxConfig) -> Iterator[Path]:
+    if config.ledger is not None:
+        yield config.ledger
+        return
+    with tempfile.TemporaryDirectory(prefix="postwerk-sandbox-") as folder:
+        yield Path(folder) / "ledger.sqlite"
+
+
+def _address(door: socket.socket) -> str:
+    host, port = door.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _until_told_to_stop() -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()

@@ -1,0 +1,212 @@
+"""The SMTP dialogue of one connection: which command may come when, and what it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, delay_seconds, refusal_after_dot
+from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Refused, taken
+from postwerk.sandbox.framing import TOO_LARGE
+from postwerk.sandbox.rate import Bucket
+from postwerk.sandbox.wire import Wire
+
+if TYPE_CHECKING:
+    from postwerk.sandbox.sandbox import Sandbox
+
+_MOST_RECIPIENTS = 1000
+_NAME = "sandbox.postwerk.test"
+
+_BANNER = Answer(220, f"{_NAME} ESMTP Postwerk sandbox")
+_MAIL_OK = Answer(250, "2.1.0 Ok")
+_RCPT_OK = Answer(250, "2.1.5 Ok")
+_GO_AHEAD = Answer(354, "Go ahead, end with a dot on a line of its own")
+_WHO_ARE_YOU = Answer(501, "5.5.4 Say who you are")
+_UNKNOWN = Answer(500, "5.5.2 Command not recognised")
+_NOT_OFFERED = Answer(502, "5.5.1 Command not offered here")
+_BAD_SEQUENCE = Answer(503, "5.5.1 Bad sequence of commands")
+_NO_ARGUMENT = Answer(501, "5.5.4 This command takes no argument")
+_NO_RECIPIENTS = Answer(554, "5.5.1 No valid recipients")
+_TOO_MANY_RECIPIENTS = Answer(452, "4.5.3 Too many recipients")
+_TOO_MANY_CONNECTIONS = Answer(421, "4.7.0 Too many connections, try again later")
+_CONNECTION_TOO_FAST = Answer(421, "4.7.0 Too many messages on this connection, slow down")
+_DOMAIN_TOO_FAST = Answer(450, "4.7.1 Too many messages for this domain, slow down")
+_NOT_STORED = Answer(452, "4.3.1 The ledger could not be written")
+_DROPPED_AT_DATA = Answer(0, "Connection dropped at DATA, as the address asked")
+
+
+class Session(Wire):
+    """One client's dialogue with the sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox.config.max_message_bytes)
+        self._sandbox = sandbox
+        self._greeted = False
+        self._envelope: Envelope | None = None
+        rate = sandbox.config.rate_per_connection
+        self._bucket = Bucket(rate) if rate else None
+
+    def welcome(self) -> Answer:
+        return _BANNER if self._sandbox.admit(self) else self._refuse(_TOO_MANY_CONNECTIONS, "banner")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._sandbox.forget(self)
+
+    def handle(self, verb: bytes, argument: bytes) -> Answer | None:
+        command = _COMMANDS.get(verb)
+        return command(self, argument) if command else _UNKNOWN
+
+    # Commands, in the order a client says them.
+
+    def _helo(self, argument: bytes) -> Answer:
+        return self._greet(argument, Answer(250, _NAME))
+
+    def _ehlo(self, argument: bytes) -> Answer:
+        return self._greet(argument, self._sandbox.ehlo)
+
+    def _greet(self, argument: bytes, answer: Answer) -> Answer:
+        if not argument.strip():
+            return _WHO_ARE_YOU
+        # RFC 5321 4.1.4: EHLO in mid-session also clears the transaction.
+        self._greeted, self._envelope = True, None
+        return answer
+
+    def _mail(self, argument: bytes) -> Answer:
+        if not self._greeted or self._envelope is not None:
+            return _BAD_SEQUENCE
+        if self._bucket is not None and not self._bucket.take(time.monotonic()):
+            return self._refuse(_CONNECTION_TOO_FAST, "mail")
+        envelope = read_mail(argument)
+        if isinstance(envelope, Answer):
+            return self._refuse(envelope, "mail")
+        if envelope.declared_bytes > self._sandbox.config.max_message_bytes:
+            return self._refuse(TOO_LARGE, "mail")
+        self._envelope = envelope
+        return _MAIL_OK
+
+    def _rcpt(self, argument: bytes) -> Answer:
+        envelope = self._envelope
+        if envelope is None:
+            return _BAD_SEQUENCE
+        recipient = read_rcpt(argument, envelope.smtputf8)
+        if isinstance(recipient, Answer):
+            return self._refuse(recipient, "rcpt")
+        if len(envelope.recipients) >= _MOST_RECIPIENTS:
+            return self._refuse(_TOO_MANY_RECIPIENTS, "rcpt", recipient)
+        if not self._sandbox.domain_has_room(recipient):
+            return self._refuse(_DOMAIN_TOO_FAST, "rcpt", recipient)
+        return self._judge(envelope, recipient)
+
+    def _judge(self, envelope: Envelope, recipient: str) -> Answer:
+        attempt, refusal = self._sandbox.judge(recipient)
+        if refusal is not None:
+            return self._refuse(refusal, "rcpt", recipient, attempt)
+        envelope.recipients.append((recipient, attempt))
+        return _RCPT_OK
+
+    def _data(self, argument: bytes) -> Answer | None:
+        if self._envelope is None:
+            return _BAD_SEQUENCE
+        if argument:
+            return _NO_ARGUMENT
+        if not self._envelope.recipients:
+            return _NO_RECIPIENTS
+        if self._wish(Kind.DROP_AT_DATA):
+            self._refuse_all(_DROPPED_AT_DATA, "data")
+            self.hang_up()
+            return None
+        self.expect_message()
+        return _GO_AHEAD
+
+    def take(self, message: bytes, fault: Answer | None) -> Answer | None:
+        fault = fault or self._refusal_asked_for()
+        if fault is not None:
+            return self._refuse_all(fault, "dot")
+        silent = self._wish(Kind.HANG_AFTER_DOT) or self._wish(Kind.DROP_AFTER_DOT)
+        self._record(message, silent)
+        return None
+
+    def _record(self, message: bytes, silent: Behaviour | None) -> None:
+        """Have it written; only then comes the reply, if one is to come at all."""
+        envelope, self._envelope = self._current(), None
+        ledger = self._sandbox.ledger
+        number = ledger.next_id(len(envelope.recipients))
+        verdict = NO_REPLY if silent else ACCEPTED
+        entry = taken(number, time.time(), envelope.mail_from, envelope.recipients, message, verdict)
+        delay = self._sandbox.ack_delay + max(
+            delay_seconds(behaviour_of(to)) for to, _ in envelope.recipients
+        )
+        self.wait()
+        ledger.write(entry, lambda written: self._recorded(written, number, silent, delay))
+
+    def _recorded(self, written: bool, number: int, silent: Behaviour | None, delay: float) -> None:
+        answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else _NOT_STORED
+        if silent is not None and silent.kind is Kind.DROP_AFTER_DOT:
+            self._transport.close()
+        elif silent is None and delay > 0:
+            asyncio.get_running_loop().call_later(delay, self.resume, answer)
+        elif silent is None:
+            self.resume(answer)
+
+    def _rset(self, argument: bytes) -> Answer:
+        if argument:
+            return _NO_ARGUMENT
+        self._envelope = None
+        return Answer(250, "2.0.0 Ok")
+
+    def _noop(self, argument: bytes) -> Answer:
+        return Answer(250, "2.0.0 Ok")
+
+    def _vrfy(self, argument: bytes) -> Answer:
+        return Answer(252, "2.5.2 Send some mail, then you will see") if argument else _WHO_ARE_YOU
+
+    def _quit(self, argument: bytes) -> Answer:
+        self.hang_up()
+        return Answer(221, "2.0.0 Bye")
+
+    def _not_offered(self, argument: bytes) -> Answer:
+        return _NOT_OFFERED
+
+    # What the recipients of this transaction ask for, and how a no is written down.
+
+    def _current(self) -> Envelope:
+        assert self._envelope is not None
+        return self._envelope
+
+    def _wish(self, kind: Kind) -> Behaviour | None:
+        """The first recipient's behaviour of this kind that applies to its attempt."""
+        for recipient, attempt in self._current().recipients:
+            wish = behaviour_of(recipient)
+            if wish.kind is kind and wish.applies_to(attempt):
+                return wish
+        return None
+
+    def _refusal_asked_for(self) -> Answer | None:
+        wish = self._wish(Kind.REJECT_AFTER_DOT)
+        return refusal_after_dot(wish) if wish else None
+
+    def _refuse_all(self, answer: Answer, stage: str) -> Answer:
+        envelope, self._envelope = self._current(), None
+        for recipient, attempt in envelope.recipients:
+            self._refuse(answer, stage, recipient, attempt)
+        return answer
+
+    def _refuse(self, answer: Answer, stage: str, recipient: str = "", attempt: int = 0) -> Answer:
+        self._sandbox.ledger.write(Refused(time.time(), recipient, attempt, stage, answer.code, answer.text))
+        return answer
+
+
+_COMMANDS: dict[bytes, Callable[[Session, bytes], Answer | None]] = {
+    b"HELO": Session._helo,
+    b"EHLO": Session._ehlo,
+    b"MAIL": Session._mail,
+    b"RCPT": Session._rcpt,
+    b"DATA": Session._data,
+    b"RSET": Session._rset,
+    b"NOOP": Session._noop,
+    b"VRFY": Session._vrfy,
+    b"QUIT": Session._quit,
+} | dict.fromkeys((b"STARTTLS", b"AUTH", b"EXPN", b"HELP", b"TURN", b"ETRN", b"BDAT"), Session._not_offered)

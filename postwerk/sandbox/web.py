@@ -1,0 +1,145 @@
+"""The HTTP door: an inbox for people, an API for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from importlib.resources import files
+
+import orjson
+
+from postwerk.sandbox import asgi, pages
+from postwerk.sandbox.asgi import Answer, App, Request, Route
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY
+from postwerk.sandbox.mail import read_mail
+from postwerk.sandbox.reader import Reader
+from postwerk.sandbox.sandbox import Sandbox
+
+_MOST_AT_ONCE = 1000
+_ON_A_PAGE = 50
+_STYLE = files("postwerk.sandbox").joinpath("style.css").read_bytes()
+
+
+def web_app(sandbox: Sandbox, reader: Reader) -> App:
+    """All pages and calls over one sandbox."""
+    inbox, api = Inbox(sandbox, reader), Api(sandbox, reader)
+    return App(
+        [
+            Route("GET", re.compile(r"/"), inbox.list),
+            Route("GET", re.compile(r"/messages/(\d{1,18})"), inbox.show),
+            Route("POST", re.compile(r"/clear"), inbox.clear),
+            Route("GET", re.compile(r"/style\.css"), inbox.style),
+            Route("GET", re.compile(r"/api/messages"), api.messages),
+            Route("DELETE", re.compile(r"/api/messages"), api.clear),
+            Route("GET", re.compile(r"/api/messages/(\d{1,18})"), api.message),
+            Route("GET", re.compile(r"/api/messages/(\d{1,18})/raw"), api.raw),
+            Route("GET", re.compile(r"/api/counts"), api.counts),
+            Route("GET", re.compile(r"/api/recipients"), api.recipients),
+            Route("GET", re.compile(r"/api/recipients/([^/]+)"), api.recipient),
+            Route("GET", re.compile(r"/healthz"), api.health),
+        ]
+    )
+
+
+class Inbox:
+    """The pages."""
+
+    def __init__(self, sandbox: Sandbox, reader: Reader) -> None:
+        self._sandbox = sandbox
+        self._reader = reader
+
+    async def list(self, request: Request) -> Answer:
+        words, live = request.query.get("q", ""), "live" in request.query
+        before = _number(request.query.get("before"))
+        found = await self._reader.newest_messages(before, _ON_A_PAGE + 1, words)
+        page = pages.Listing(found[:_ON_A_PAGE], len(found) > _ON_A_PAGE, words, live, before is None)
+        return asgi.html(pages.inbox(page, self._sandbox.ledger.tally, self._sandbox.open_connections))
+
+    async def show(self, request: Request) -> Answer:
+        stored = await self._reader.message(int(request.caught))
+        raw = await self._reader.raw(int(request.caught))
+        if stored is None or raw is None:
+            return asgi.problem(404, "there is no such message")
+        mail = await asyncio.to_thread(read_mail, raw)
+        return asgi.html(pages.message(stored, mail, raw, request.query.get("view", "")))
+
+    async def clear(self, request: Request) -> Answer:
+        await self._sandbox.clear()
+        return Answer(303, "text/plain", b"", {"location": "/"})
+
+    async def style(self, request: Request) -> Answer:
+        return Answer(200, "text/css", _STYLE)
+
+
+class Api:
+    """The calls tests and tools make."""
+
+    def __init__(self, sandbox: Sandbox, reader: Reader) -> None:
+        self._sandbox = sandbox
+        self._reader = reader
+
+    async def messages(self, request: Request) -> Answer:
+        limit = _number(request.query.get("limit", "100"))
+        after = _number(request.query.get("after", "0"))
+        if limit is None or after is None or not 1 <= limit <= _MOST_AT_ONCE:
+            return asgi.problem(
+                400, f"limit is a number from 1 to {_MOST_AT_ONCE}, after is the `next` of a list"
+            )
+        found = await self._reader.messages_after(after, limit + 1, request.query.get("to"))
+        following = found[limit - 1].id if len(found) > limit else None
+        return asgi.json({"messages": [asdict(stored) for stored in found[:limit]], "next": following})
+
+    async def message(self, request: Request) -> Answer:
+        stored = await self._reader.message(int(request.caught))
+        raw = await self._reader.raw(int(request.caught))
+        if stored is None or raw is None:
+            return asgi.problem(404, "there is no such message")
+        mail = await asyncio.to_thread(read_mail, raw)
+        return asgi.json(asdict(stored) | asdict(mail))
+
+    async def raw(self, request: Request) -> Answer:
+        raw = await self._reader.raw(int(request.caught))
+        if raw is None:
+            return asgi.problem(404, "there is no such message")
+        name = f'attachment; filename="{request.caught}.eml"'
+        return Answer(200, "message/rfc822", raw, {"content-disposition": name})
+
+    async def counts(self, request: Request) -> Answer:
+        copies = await self._reader.copies()
+        tally = self._sandbox.ledger.tally
+        return asgi.json(
+            {
+                "accepted": tally.verdicts[ACCEPTED],
+                "no_reply": tally.verdicts[NO_REPLY],
+                "refused": {str(code): number for code, number in sorted(tally.refused.items())},
+                "open_connections": self._sandbox.open_connections,
+                "connections": self._sandbox.connections,
+                **copies,
+            }
+        )
+
+    async def recipients(self, request: Request) -> Answer:
+        return Answer(200, "application/x-ndjson", self._recipient_lines())
+
+    async def _recipient_lines(self) -> AsyncIterator[bytes]:
+        async for group in self._reader.recipients():
+            yield b"".join(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in group)
+
+    async def recipient(self, request: Request) -> Answer:
+        found = await self._reader.recipient(request.caught)
+        return asgi.json(asdict(found)) if found else asgi.problem(404, "this address was never tried")
+
+    async def clear(self, request: Request) -> Answer:
+        await self._sandbox.clear()
+        return Answer(204, "text/plain", b"")
+
+    async def health(self, request: Request) -> Answer:
+        return asgi.json({"status": "ok"})
+
+
+def _number(written: str | None) -> int | None:
+    return (
+        int(written) if written and written.isascii() and written.isdecimal() and len(written) <= 18 else None
+    )
