@@ -1,0 +1,203 @@
+"""One SMTP connection that sends message after message and always knows how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiosmtplib import SMTPResponse
+
+from postwerk.contracts.smtp import Exchange, Reply, Stage, Trouble
+from postwerk.smtp.answers import Refused, insist, insist_on_step
+from postwerk.smtp.envelope import Envelope, Offer, Unsendable, address_envelope, stuff_dots
+from postwerk.smtp.protocol import CHUNK_BYTES, StrictProtocol
+from postwerk.smtp.relay import RelayConfig
+from postwerk.smtp.reply import NotSmtp, as_reply
+from postwerk.smtp.trouble import WIRE_ERRORS, trouble_of
+
+NO_LONGER_OURS = "no longer ours"
+IDLE_TOO_LONG = "4.4.2"
+_DOT = b".\r\n"
+_COMPLETED = range(200, 300)
+_START_INPUT = range(354, 355)
+
+
+class Conversation:
+    """An open connection to a relay, for one message after the other. Made by `open_conversation`.
+
+    It is used by one task at a time. If that task is cancelled in `send`
+
+    - before the dot is written: the connection is aborted at once and CancelledError comes out. The server
+      cannot have taken the message.
+    - after the dot was written: `send` waits for the reply, at most as long as the limit for the dot, and
+      RETURNS the Exchange. The cancellation is swallowed; whoever awaited `send` records the result and then
+      looks at `asyncio.current_task().cancelling()`, which is still above zero.
+    """
+
+    def __init__(self, relay: RelayConfig, protocol: StrictProtocol, offer: Offer, tls: str) -> None:
+        self.messages = 0
+        """Transactions begun on this connection."""
+        self.stale = False
+        """The last `send` found the connection ended before its MAIL was answered: a new one may be tried."""
+        self._relay = relay
+        self._limits = relay.limits
+        self._protocol = protocol
+        self._offer = offer
+        self._tls = tls
+        self._stage = Stage.MAIL
+        self._dot_written = False
+        self._busy = False
+        self._needs_reset = False
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether another message can be sent here."""
+        return not self._closed and not self._busy and self._protocol.in_step
+
+    async def send(
+        self, sender: str, recipient: str, message: bytes, before_data: Callable[[], Awaitable[bool]]
+    ) -> Exchange:
+        """Carry one message to one recipient, and say how it ended.
+
+        `message` is complete, with CRLF line ends. `before_data` runs when the recipient is accepted; only if
+        it says True the message goes out. See the class about cancellation.
+        """
+        started = time.perf_counter()
+        self._begin()
+        try:
+            exchange = await self._outcome(sender, recipient, message, before_data, started)
+            self._busy = False
+            return exchange
+        finally:
+            if self._busy:  # cancelled, or before_data failed: the server waits for something else
+                self.abort()
+
+    async def quit(self) -> None:
+        """Say goodbye, within five seconds and without a word about how it went; then close."""
+        try:
+            if self.usable:
+                with suppress(*WIRE_ERRORS):  # every outcome is recorded already, nothing depends on this
+                    await self._protocol.execute_command(b"QUIT", timeout=self._limits.quit.total_seconds())
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still unsent or unread."""
+        self._closed = True
+        self._protocol.abort()
+
+    def _begin(self) -> None:
+        if self._busy or self._closed:
+            raise RuntimeError("this conversation is busy or closed")
+        self._busy, self._dot_written, self.stale = True, False, False
+        self._stage = Stage.MAIL
+
+    async def _outcome(
+        self,
+        sender: str,
+        recipient: str,
+        message: bytes,
+        before_data: Callable[[], Awaitable[bool]],
+        started: float,
+    ) -> Exchange:
+        """Every way in which a transaction ends, as a value."""
+        try:
+            envelope = address_envelope(sender, recipient, message, self._offer)
+            reply = await self._transact(envelope, message, before_data)
+            return self._exchange(started, reply)
+        except Unsendable as reason:
+            return self._exchange(started, None, Trouble.LOCAL, str(reason))
+        except Refused as end:
+            if not self._protocol.in_step or (end.reply and end.reply.code == 421):
+                self.abort()
+            return self._exchange(started, end.reply, end.trouble, end.detail)
+        except WIRE_ERRORS as error:
+            self.abort()
+            trouble, detail = trouble_of(error, self._stage)
+            self.stale = self.stale and trouble is not Trouble.TIMEOUT  # one long wait is enough
+            return self._exchange(started, None, trouble, detail)
+
+    async def _transact(
+        self, envelope: Envelope, message: bytes, before_data: Callable[[], Awaitable[bool]]
+    ) -> Reply:
+        await self._mail(envelope)
+        await self._rcpt(envelope)
+        await self._claim(before_data)
+        await self._data()
+        return await self._body(stuff_dots(message))
+
+    async def _mail(self, envelope: Envelope) -> None:
+        reused, self.messages = self.messages > 0, self.messages + 1
+        self.stale = reused  # until this message's MAIL has an answer
+        if self._needs_reset:
+            insist(await self._command(b"RSET", seconds=self._limits.mail.total_seconds()), _COMPLETED)
+            self._needs_reset = False
+        answer = await self._command(b"MAIL", *envelope.mail, seconds=self._limits.mail.total_seconds())
+        self.stale = reused and answer.code == 421 and as_reply(answer).enhanced == IDLE_TOO_LONG
+        self._needs_reset = True
+        insist(answer, _COMPLETED)
+
+    async def _rcpt(self, envelope: Envelope) -> None:
+        self._stage = Stage.RCPT
+        answer = await self._command(b"RCPT", envelope.rcpt, seconds=self._limits.rcpt.total_seconds())
+        insist(answer, _COMPLETED)
+
+    async def _claim(self, before_data: Callable[[], Awaitable[bool]]) -> None:
+        """The last moment to stay at home: someone may have cancelled the message meanwhile."""
+        self._stage = Stage.DATA
+        if not await before_data():
+            raise Refused(None, Trouble.LOCAL, NO_LONGER_OURS)
+
+    async def _data(self) -> None:
+        answer = await self._command(b"DATA", seconds=self._limits.data.total_seconds())
+        insist(answer, _START_INPUT)
+
+    async def _body(self, body: bytes) -> Reply:
+        """Everything up to the dot may fail without harm; from the dot on only a reply tells."""
+        size = len(body)
+        if size > CHUNK_BYTES:
+            body = await self._upload(body)
+        insist_on_step(self._protocol, refusal_may_be_early=size > CHUNK_BYTES)
+        self._protocol.write(body + _DOT)
+        self._stage, self._dot_written = Stage.DOT, True
+        answer = await self._protocol.read_to_the_end(self._limits.for_dot(size))
+        self._needs_reset = False
+        return self._final(answer)
+
+    async def _upload(self, body: bytes) -> bytes:
+        """Send all but the last piece, which goes with the dot: a server that stops reading never sees it."""
+        cut = (len(body) - 1) // CHUNK_BYTES * CHUNK_BYTES
+        standstill, total = self._limits.block.total_seconds(), self._limits.for_upload(len(body))
+        await self._protocol.upload(memoryview(body)[:cut], standstill=standstill, total=total)
+        return body[cut:]
+
+    def _final(self, answer: SMTPResponse) -> Reply:
+        """RFC 5321 4.2.5: any 2yz after the dot means the server has taken the message."""
+        unasked = self._protocol.unasked
+        if answer.code < 400 and answer.code >= 300:
+            raise NotSmtp(f"{answer.code} in reply to the dot")
+        if unasked is not None and unasked.code != 421:
+            raise NotSmtp("two replies to the dot")  # which one is its own nobody can say
+        if answer.code == 421:
+            self.abort()
+        return as_reply(answer)
+
+    async def _command(self, *words: bytes, seconds: float) -> SMTPResponse:
+        insist_on_step(self._protocol)
+        return await self._protocol.execute_command(*words, timeout=seconds)
+
+    def _exchange(
+        self, started: float, reply: Reply | None, trouble: Trouble | None = None, detail: str = ""
+    ) -> Exchange:
+        return Exchange(
+            self._stage,
+            reply,
+            trouble,
+            detail,
+            self._dot_written,
+            self._relay.host,
+            self._tls,
+            int((time.perf_counter() - started) * 1000),
+        )
