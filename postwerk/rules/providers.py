@@ -1,0 +1,41 @@
+"""Which mailbox provider a domain belongs to: its lane. The groups are data, in providers.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+
+# A public suffix of one or two labels: "de", "co.uk", "com.br".
+_ANY_SUFFIX = re.compile(r"[a-z]{2,6}|(?:co|com|net|org)\.[a-z]{2}")
+
+
+def lane_of(domain: str) -> str:
+    """The main domain of the provider that runs `domain`; a domain of no known provider is its own lane."""
+    lane = _LANES.get(domain)
+    if lane is not None:
+        return lane
+    domain = domain.lower().rstrip(".")
+    return _LANES.get(domain) or _lane_by_pattern(domain) or domain
+
+
+def _lane_by_pattern(domain: str) -> str | None:
+    name, _, suffix = domain.partition(".")
+    lane = _PATTERNS.get(name)
+    return lane if lane is not None and _ANY_SUFFIX.fullmatch(suffix) else None
+
+
+@lru_cache(maxsize=1)
+def load_providers() -> tuple[dict[str, str], dict[str, str]]:
+    """Two maps: exact domain to lane, and the name in front of any suffix to lane."""
+    groups = tomllib.loads(files("postwerk.rules").joinpath("providers.toml").read_text("utf-8"))
+    lanes: dict[str, str] = {}
+    patterns: dict[str, str] = {}
+    for lane, group in groups.items():
+        lanes |= dict.fromkeys(group.get("domains", ()), lane)
+        patterns |= {pattern.removesuffix(".*"): lane for pattern in group.get("patterns", ())}
+    return lanes, patterns
+
+
+_LANES, _PATTERNS = load_providers()
