@@ -55,7 +55,7 @@ class App:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = routes
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Mapping[str, Any], _receive: Any, send: Any) -> None:
         answer = await self._answer(scope)
         headers = {"content-type": answer.kind, **_SAFE, **answer.headers}
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

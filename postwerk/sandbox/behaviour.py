@@ -1,4 +1,4 @@
-"""What an address asks the sandbox to do: the local part before `+` names it. Pure; nothing here waits or writes."""
+"""What an address asks of the sandbox: the local part before `+` names it. Nothing here waits or writes."""
 
 from __future__ import annotations
 

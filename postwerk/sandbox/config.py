@@ -21,7 +21,7 @@ class SandboxConfig:
     http_port: int = 8025
     """0 chooses a free one; the ready line names it."""
     ledger: Path | None = None
-    """The SQLite file of everything taken; without one it lives in a temporary folder and goes with the process."""
+    """The SQLite file of everything taken; without one it is a temporary file that goes with the process."""
     max_connections: int | None = None
     """One more is greeted with 421 and closed."""
     rate_per_connection: Rate | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from postwerk.sandbox.behaviour import Answer
 
 END_OF_DATA = b"\r\n.\r\n"
-"""RFC 5321 4.1.1.4: this and nothing like it. `\\n.\\n` and its kin are how mail is smuggled (CVE-2023-51764)."""
+"""RFC 5321 4.1.1.4: this and nothing like it. `\\n.\\n` and its kin smuggle mail (CVE-2023-51764)."""
 
 # RFC 5321 4.5.3.1.6: 1000 octets including CRLF, not counting the dot that stuffing put in front.
 _LONGEST_LINE = 998

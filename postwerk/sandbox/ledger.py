@@ -127,8 +127,8 @@ class Ledger:
         return True
 
     def _insert(self, table: str, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
-        # One statement for many rows gives up the interpreter lock once instead of once a row. With a busy event
-        # loop beside it, each time the lock is asked back can cost a whole switch interval.
+        # One statement for many rows gives up the interpreter lock once instead of once a row. Beside a busy
+        # event loop, asking for it back can cost a whole switch interval each time.
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             part = rows[start : start + _ROWS_A_STATEMENT]
             self._database.execute(tables.insert(table, columns, len(part)), list(chain.from_iterable(part)))

@@ -1,12 +1,11 @@
-"""A mail taken apart for people. It may be anything at all: what cannot be read is left out, nothing raises."""
+"""A mail taken apart for people. It may be anything: what cannot be read is left out, nothing raises."""
 
 from __future__ import annotations
 
 import email
 import email.policy
 from dataclasses import dataclass
-from email.message import EmailMessage
-from typing import cast
+from email.message import EmailMessage, MIMEPart
 
 _TO_SHOW = ("From", "To", "Cc", "Reply-To", "Date", "Subject")
 _LONGEST_PART = 1_000_000
@@ -34,7 +33,7 @@ class Mail:
 def read_mail(raw: bytes) -> Mail:
     """Take the exact bytes of a mail apart."""
     try:
-        return _read(cast(EmailMessage, email.message_from_bytes(raw, policy=email.policy.default)))
+        return _read(email.message_from_bytes(raw, policy=email.policy.default))
     except Exception:  # noqa: BLE001 - the parser raises almost anything on broken mails; the source can still be seen
         return Mail({}, None, None, [])
 
@@ -52,11 +51,11 @@ def _read(mail: EmailMessage) -> Mail:
     )
 
 
-def _content(part: EmailMessage | None) -> str | None:
+def _content(part: MIMEPart | None) -> str | None:
     return None if part is None else str(part.get_content())[:_LONGEST_PART]
 
 
-def _attachment(part: EmailMessage) -> Attachment:
+def _attachment(part: MIMEPart) -> Attachment:
     content = part.get_payload(decode=True)
     size = len(content) if isinstance(content, bytes) else 0
     return Attachment(part.get_filename() or "without a name", part.get_content_type(), size)

@@ -61,7 +61,8 @@ def _page(title: str, body: str, head: str = "") -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark">{head}<title>{escape(title)} · Postwerk sandbox</title>'
+        f'<meta name="color-scheme" content="light dark">{head}'
+        f"<title>{escape(title)} · Postwerk sandbox</title>"
         f'<link rel="stylesheet" href="/style.css"></head><body><main>{body}</main></body></html>'
     )
 
@@ -83,7 +84,8 @@ def _figures(tally: Tally, open_connections: int) -> str:
         (sum(tally.refused.values()), "refused"),
         (open_connections, "open connections"),
     ]
-    return f'<dl class="figures">{"".join(f"<div><dt>{name}</dt><dd>{n:,}</dd></div>" for n, name in figures)}</dl>'
+    shown = "".join(f"<div><dt>{name}</dt><dd>{number:,}</dd></div>" for number, name in figures)
+    return f'<dl class="figures">{shown}</dl>'
 
 
 def _table(listing: Listing) -> str:
@@ -96,7 +98,8 @@ def _table(listing: Listing) -> str:
         return f'<p class="empty">{hint}</p>'
     rows = "".join(_row(stored) for stored in listing.messages)
     return (
-        "<table><thead><tr><th>To</th><th>Subject</th><th>Attempt</th><th>Size</th><th>Taken (UTC)</th></tr></thead>"
+        "<table><thead><tr><th>To</th><th>Subject</th><th>Attempt</th><th>Size</th><th>Taken (UTC)</th></tr>"
+        "</thead>"
         f"<tbody>{rows}</tbody></table>"
     )
 
@@ -129,7 +132,8 @@ def _facts(stored: Stored, mail: Mail) -> str:
         "Taken": f"{_moment(stored.taken_at)} UTC, attempt {stored.attempt}, {stored.verdict}",
         "SHA-256": stored.sha256,
     }
-    return f'<dl class="facts">{"".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())}</dl>'
+    shown = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    return f'<dl class="facts">{shown}</dl>'
 
 
 def _tabs(number: int, views: Sequence[str], chosen: str) -> str:
@@ -138,12 +142,13 @@ def _tabs(number: int, views: Sequence[str], chosen: str) -> str:
         f'<a href="?view={view}"{" aria-current=page" if view == chosen else ""}>{names[view]}</a>'
         for view in views
     )
-    return f'<nav class="tabs">{tabs}<a class="raw" href="/api/messages/{number}/raw" download>Download</a></nav>'
+    download = f'<a class="raw" href="/api/messages/{number}/raw" download>Download</a>'
+    return f'<nav class="tabs">{tabs}{download}</nav>'
 
 
 def _shown(mail: Mail, raw: bytes, view: str) -> str:
     if view == "html":
-        # An empty sandbox attribute forbids scripts, forms, popups and our origin; the policy above forbids the web.
+        # An empty sandbox attribute forbids scripts, forms, popups and our origin; the CSP forbids the web.
         return f'<iframe sandbox srcdoc="{escape(mail.html or "")}" title="The mail as HTML"></iframe>'
     text = mail.text if view == "text" else raw[:_SOURCE_SHOWN].decode("utf-8", "replace")
     return f"<pre>{escape(text or '')}</pre>"

@@ -27,11 +27,14 @@ _LONGEST_GOODBYE_SECONDS = 2
 
 async def serve(config: SandboxConfig, ready: Callable[[str], None]) -> None:
     """Run a sandbox until SIGTERM or SIGINT; `ready` is called with the line that names its doors."""
-    with _listening(config.host, config.smtp_port) as smtp, _listening(config.host, config.http_port) as http:
-        with _ledger_path(config) as path:
-            async with _both_doors(config, path, smtp, http):
-                ready(f"sandbox ready smtp={_address(smtp)} http=http://{_address(http)}")
-                await _until_told_to_stop()
+    with (
+        _listening(config.host, config.smtp_port) as smtp,
+        _listening(config.host, config.http_port) as http,
+        _ledger_path(config) as path,
+    ):
+        async with _both_doors(config, path, smtp, http):
+            ready(f"sandbox ready smtp={_address(smtp)} http=http://{_address(http)}")
+            await _until_told_to_stop()
 
 
 @asynccontextmanager

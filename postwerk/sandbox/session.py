@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, delay_seconds, refusal_after_dot
@@ -52,7 +52,7 @@ class Session(Wire):
     def welcome(self) -> Answer:
         return _BANNER if self._sandbox.admit(self) else self._refuse(_TOO_MANY_CONNECTIONS, "banner")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._sandbox.forget(self)
 
     def handle(self, verb: bytes, argument: bytes) -> Answer | None:
@@ -157,17 +157,17 @@ class Session(Wire):
         self._envelope = None
         return Answer(250, "2.0.0 Ok")
 
-    def _noop(self, argument: bytes) -> Answer:
+    def _noop(self, _argument: bytes) -> Answer:
         return Answer(250, "2.0.0 Ok")
 
     def _vrfy(self, argument: bytes) -> Answer:
         return Answer(252, "2.5.2 Send some mail, then you will see") if argument else _WHO_ARE_YOU
 
-    def _quit(self, argument: bytes) -> Answer:
+    def _quit(self, _argument: bytes) -> Answer:
         self.hang_up()
         return Answer(221, "2.0.0 Bye")
 
-    def _not_offered(self, argument: bytes) -> Answer:
+    def _not_offered(self, _argument: bytes) -> Answer:
         return _NOT_OFFERED
 
     # What the recipients of this transaction ask for, and how a no is written down.
@@ -199,7 +199,7 @@ class Session(Wire):
         return answer
 
 
-_COMMANDS: dict[bytes, Callable[[Session, bytes], Answer | None]] = {
+_COMMANDS: Mapping[bytes, Callable[[Session, bytes], Answer | None]] = {
     b"HELO": Session._helo,
     b"EHLO": Session._ehlo,
     b"MAIL": Session._mail,
@@ -209,4 +209,9 @@ _COMMANDS: dict[bytes, Callable[[Session, bytes], Answer | None]] = {
     b"NOOP": Session._noop,
     b"VRFY": Session._vrfy,
     b"QUIT": Session._quit,
-} | dict.fromkeys((b"STARTTLS", b"AUTH", b"EXPN", b"HELP", b"TURN", b"ETRN", b"BDAT"), Session._not_offered)
+    b"STARTTLS": Session._not_offered,
+    b"AUTH": Session._not_offered,
+    b"EXPN": Session._not_offered,
+    b"HELP": Session._not_offered,
+    b"BDAT": Session._not_offered,
+}

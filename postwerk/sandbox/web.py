@@ -65,11 +65,11 @@ class Inbox:
         mail = await asyncio.to_thread(read_mail, raw)
         return asgi.html(pages.message(stored, mail, raw, request.query.get("view", "")))
 
-    async def clear(self, request: Request) -> Answer:
+    async def clear(self, _request: Request) -> Answer:
         await self._sandbox.clear()
         return Answer(303, "text/plain", b"", {"location": "/"})
 
-    async def style(self, request: Request) -> Answer:
+    async def style(self, _request: Request) -> Answer:
         return Answer(200, "text/css", _STYLE)
 
 
@@ -106,7 +106,7 @@ class Api:
         name = f'attachment; filename="{request.caught}.eml"'
         return Answer(200, "message/rfc822", raw, {"content-disposition": name})
 
-    async def counts(self, request: Request) -> Answer:
+    async def counts(self, _request: Request) -> Answer:
         copies = await self._reader.copies()
         tally = self._sandbox.ledger.tally
         return asgi.json(
@@ -120,7 +120,7 @@ class Api:
             }
         )
 
-    async def recipients(self, request: Request) -> Answer:
+    async def recipients(self, _request: Request) -> Answer:
         return Answer(200, "application/x-ndjson", self._recipient_lines())
 
     async def _recipient_lines(self) -> AsyncIterator[bytes]:
@@ -131,11 +131,11 @@ class Api:
         found = await self._reader.recipient(request.caught)
         return asgi.json(asdict(found)) if found else asgi.problem(404, "this address was never tried")
 
-    async def clear(self, request: Request) -> Answer:
+    async def clear(self, _request: Request) -> Answer:
         await self._sandbox.clear()
         return Answer(204, "text/plain", b"")
 
-    async def health(self, request: Request) -> Answer:
+    async def health(self, _request: Request) -> Answer:
         return asgi.json({"status": "ok"})
 
 

@@ -1,4 +1,4 @@
-"""Bytes to command lines and messages, answers to bytes: strict about CRLF, without await, so that it is fast."""
+"""Bytes to command lines and messages, answers to bytes: strict about CRLF, without await, so it is fast."""
 
 from __future__ import annotations
 
