@@ -95,7 +95,7 @@ async def register_search_attributes(client: Client) -> None:
         return
     request = AddSearchAttributesRequest(
         namespace=client.namespace,
-        search_attributes={name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in missing},
+        search_attributes=dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
     )
     try:
         await client.operator_service.add_search_attributes(request, timeout=RPC_TIMEOUT)

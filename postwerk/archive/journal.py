@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -124,11 +124,11 @@ class Journal:
         if self._writer is not None:
             await self._writer
 
-    async def mark(self, mark: Mark) -> bool:
-        return await self._append(mark)
+    def mark(self, mark: Mark) -> asyncio.Future[bool]:
+        return self._append(mark)
 
-    async def record(self, outcome: Outcome) -> bool:
-        return await self._append(outcome)
+    def record(self, outcome: Outcome) -> asyncio.Future[bool]:
+        return self._append(outcome)
 
     def _append(self, entry: Mark | Outcome) -> asyncio.Future[bool]:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -166,24 +166,24 @@ class Journal:
 
 
 async def write_entries(
-    connection: AsyncConnection, entries: Iterable[Mark | Outcome], shard: int
+    connection: AsyncConnection, entries: Sequence[Mark | Outcome], shard: int
 ) -> set[tuple[type, str, int]]:
     """Write marks, outcomes, attempt rows and counters in this transaction; answers which were applied."""
-    marks = {(Mark, entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Mark)}
-    outcomes = {(Outcome, entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Outcome)}
+    marks = {(entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Mark)}
+    outcomes = {(entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Outcome)}
     moved: Counter[tuple[str, str]] = Counter()
     applied: set[tuple[type, str, int]] = set()
     if marks:
         for bulk_id, seq in await connection.execute(*_MARK.bind(connection, list(marks.values()))):
-            applied.add(key := (Mark, bulk_id, seq))
-            moved[bulk_id, marks[key].was] -= 1
+            applied.add((Mark, bulk_id, seq))
+            moved[bulk_id, marks[bulk_id, seq].was] -= 1
             moved[bulk_id, MessageState.SENDING] += 1
     if outcomes:
         rows = list(outcomes.values())
         for bulk_id, seq in await connection.execute(*_OUTCOME.bind(connection, rows)):
-            applied.add(key := (Outcome, bulk_id, seq))
+            applied.add((Outcome, bulk_id, seq))
             moved[bulk_id, MessageState.SENDING] -= 1
-            moved[bulk_id, outcomes[key].state] += 1
+            moved[bulk_id, outcomes[bulk_id, seq].state] += 1
         await connection.execute(*_ATTEMPT.bind(connection, rows))
     await add_to_counters(connection, moved, shard)
     return applied

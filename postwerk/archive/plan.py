@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.contracts.orders import BatchOrder, Plan
 from postwerk.rules.partition import CHILDREN_PER_WORKFLOW, recipients_per_child
+from postwerk.rules.providers import is_provider
 
 # One row per batch: the window numbers a lane's messages, integer division groups them.
 _INSERT_BATCHES = text("""
@@ -51,3 +54,38 @@ async def batches(connection: AsyncConnection, bulk_id: str, first: int, last: i
     """The planned batches with numbers first to last, inclusive."""
     rows = await connection.execute(_BATCHES, {"bulk_id": bulk_id, "first": first, "last": last})
     return tuple(BatchOrder.model_validate(dict(row)) for row in rows.mappings())
+
+
+OTHER_LANE = "other"
+SMALL_LANE = 10
+"""Domains with fewer messages than this share the lane `other`: a child each would cost more than it
+paces, and a domain that belongs to one person stays out of the workflows (P7)."""
+LANES_PER_COMMIT = 500
+
+_SMALL_LANES = text("""
+    SELECT lane FROM message WHERE bulk_id = :bulk_id AND lane <> :other GROUP BY lane HAVING count(*) < :small
+""")
+_GATHER = text("UPDATE message SET lane = :other WHERE bulk_id = :bulk_id AND lane = :lane")
+
+
+async def small_lanes(connection: AsyncConnection, bulk_id: str) -> list[str]:
+    """The domains to gather in the lane `other`; nothing once the bulk send is planned."""
+    planned = await connection.execute(
+        text("SELECT batches FROM bulk_send WHERE id = :bulk_id"), {"bulk_id": bulk_id}
+    )
+    if planned.scalar_one_or_none() is not None:
+        return []
+    found = await connection.execute(
+        _SMALL_LANES, {"bulk_id": bulk_id, "other": OTHER_LANE, "small": SMALL_LANE}
+    )
+    return [lane for (lane,) in found if not is_provider(lane)]
+
+
+async def gather_lanes(connection: AsyncConnection, bulk_id: str, lanes: Sequence[str]) -> None:
+    rows = [{"bulk_id": bulk_id, "other": OTHER_LANE, "lane": lane} for lane in lanes]
+    await connection.execute(_GATHER, rows)
+
+
+def in_groups(lanes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many lanes as one commit gathers."""
+    return (lanes[start : start + LANES_PER_COMMIT] for start in range(0, len(lanes), LANES_PER_COMMIT))

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 # A public suffix of one or two labels: "de", "co.uk", "com.br".
-_ANY_SUFFIX = re.compile(r"[a-z]{2,6}|(?:co|com|net|org)\.[a-z]{2}")
+_ANY_SUFFIX = re.compile(r"[a-z]{2,4}|(?:co|com|net|org)\.[a-z]{2}")
 
 
 def lane_of(domain: str) -> str:
@@ -39,3 +39,11 @@ def load_providers() -> tuple[dict[str, str], dict[str, str]]:
 
 
 _LANES, _PATTERNS = load_providers()
+
+
+def is_provider(lane: str) -> bool:
+    """Whether a lane is one of the known mailbox providers, not a domain of somebody's own."""
+    return lane in _PROVIDERS
+
+
+_PROVIDERS = frozenset(_LANES.values()) | frozenset(_PATTERNS.values())

@@ -40,13 +40,19 @@ class _Lane:
 class Lease:
     """A connection of a lane, lent to one task until `pool.release(lease)`."""
 
-    __slots__ = ("_relay", "conversation", "lane", "released")
+    __slots__ = ("_most", "_relay", "conversation", "lane", "released")
 
-    def __init__(self, lane: str, conversation: Conversation, relay: RelayConfig) -> None:
+    def __init__(self, lane: str, conversation: Conversation, relay: RelayConfig, most: int) -> None:
+        self._most = most
         self.lane = lane
         self.conversation = conversation
         self.released = False
         self._relay = relay
+
+    @property
+    def usable(self) -> bool:
+        """Whether another message may go over this connection."""
+        return self.conversation.usable and self.conversation.messages < self._most
 
     async def send(
         self, sender: str, recipient: str, message: bytes, before_data: Callable[[], Awaitable[bool]]
@@ -105,7 +111,7 @@ class ConnectionPool:
         if isinstance(conversation, Exchange):
             self._give_permit(lane)
             return conversation
-        return Lease(lane, conversation, self._relay)
+        return Lease(lane, conversation, self._relay, self._limits.messages_per_connection)
 
     def release(self, lease: Lease) -> None:
         """Take a connection back: to the idle ones, or with a goodbye in the background if it is spent."""

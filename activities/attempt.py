@@ -1,0 +1,181 @@
+"""One attempt: compose ▸ mark ▸ hand over ▸ classify ▸ record."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+
+from activities.clock import ActivityClock
+from activities.parts import BulkContent, WorkerParts
+from postwerk.archive.columns import to_microseconds
+from postwerk.archive.delivery import DueMessage
+from postwerk.archive.journal import Mark, Outcome
+from postwerk.contracts.content import Recipient
+from postwerk.contracts.options import OnAmbiguous
+from postwerk.contracts.orders import SendBatchInput
+from postwerk.contracts.smtp import Exchange
+from postwerk.contracts.states import MessageState
+from postwerk.errors import ContentError
+from postwerk.observe import log
+from postwerk.rules.reply_class import Decision, Effect, classify
+from postwerk.rules.retry_schedule import next_attempt_at, wait_after
+from postwerk.smtp.pool import Lease
+
+_CONTENT_STAGE = "content"
+"""Stage of an attempt that ended before SMTP: the message could not be made."""
+_STATE = {
+    Effect.DELIVER: MessageState.DELIVERED,
+    Effect.BOUNCE: MessageState.BOUNCED,
+    Effect.FAIL: MessageState.FAILED,
+    Effect.RETRY: MessageState.DEFERRED,
+    Effect.WAIT: MessageState.DEFERRED,
+}
+
+
+class Attempt:
+    """The next attempt for one message; its marks and outcome go through the journal."""
+
+    def __init__(
+        self,
+        parts: WorkerParts,
+        order: SendBatchInput,
+        bulk: BulkContent,
+        clock: ActivityClock,
+        message: DueMessage,
+    ) -> None:
+        self._parts = parts
+        self._order = order
+        self._bulk = bulk
+        self._clock = clock
+        self._message = message
+        self._number = message.attempts + 1
+        self._was = message.state
+        self._cut_off = message.state is MessageState.SENDING
+
+    async def make(self, lease: Lease) -> None:
+        if self._cut_off and not await self._settle_cut_off():
+            return
+        mark = self._mark()
+        started = time.monotonic()
+        try:
+            mail = self._compose()
+        except ContentError as error:
+            await self._record_unmade(mark, error, started)
+            return
+        await self._hand_over(lease, mail, mark)
+
+    def _mark(self) -> asyncio.Future[bool]:
+        """From its commit on a cut-off attempt is known to be ambiguous. Runs beside MAIL and RCPT."""
+        self._started_at = to_microseconds(self._clock.now())
+        return self._parts.journal.mark(
+            Mark(
+                bulk_id=self._order.batch.bulk_id,
+                seq=self._message.seq,
+                attempt=self._number,
+                was=self._was,
+                at=self._started_at,
+                possible_duplicate=self._cut_off,
+            )
+        )
+
+    def _compose(self) -> bytes:
+        message = self._message
+        return self._bulk.composer.compose(
+            Recipient(message.seq, message.address, message.name, message.variables)
+        )
+
+    async def _hand_over(self, lease: Lease, mail: bytes, mark: asyncio.Future[bool]) -> None:
+        async def ours() -> bool:
+            return await asyncio.shield(mark)
+
+        try:
+            exchange = await lease.send(self._bulk.envelope_sender, self._message.address, mail, ours)
+        except asyncio.CancelledError:
+            # Only before the dot (conversation.send says so): surely not delivered, so say that.
+            await self._record(Decision(Effect.WAIT, "worker_stopped"), said="the worker was stopped")
+            raise
+        if await mark:
+            await self._record(self._decide(exchange), exchange)
+
+    def _decide(self, exchange: Exchange) -> Decision:
+        decision = classify(exchange)
+        code = exchange.reply.code if exchange.reply else None
+        log.attempt_made(self._order.batch.bulk_id, self._message.seq, decision.effect, exchange.stage, code)
+        return decision
+
+    async def _record_unmade(self, mark: asyncio.Future[bool], error: ContentError, started: float) -> None:
+        if await mark:
+            spent = int((time.monotonic() - started) * 1000)
+            decision = Decision(Effect.FAIL, error.code)
+            await self._record(decision, said=error.message, stage=_CONTENT_STAGE, milliseconds=spent)
+
+    async def _settle_cut_off(self) -> bool:
+        """The last attempt has no recorded end: its worker died between mark and reply (RFC 1047).
+
+        It is recorded as ambiguous. At least once: the message goes on, marked possible_duplicate. At
+        most once: it ends unknown, and False is answered.
+        """
+        self._number = self._message.attempts
+        self._started_at = to_microseconds(self._clock.now())
+        said = "the worker ended before it had read the reply"
+        recorded = await self._record(Decision(Effect.AMBIGUOUS, "worker_died"), said=said, due_now=True)
+        self._number += 1
+        self._was = MessageState.DEFERRED
+        return recorded and self._resend
+
+    @property
+    def _resend(self) -> bool:
+        return self._bulk.options.on_ambiguous is OnAmbiguous.RESEND
+
+    async def _record(
+        self,
+        decision: Decision,
+        exchange: Exchange | None = None,
+        *,
+        said: str = "",
+        stage: str = "",
+        milliseconds: int = 0,
+        due_now: bool = False,
+    ) -> bool:
+        now = self._clock.now()
+        counts = decision.effect in (Effect.RETRY, Effect.AMBIGUOUS) and not due_now
+        deferrals = self._message.deferrals + counts
+        state = self._state_after(decision.effect)
+        reply = exchange.reply if exchange else None
+        return await self._parts.journal.record(
+            Outcome(
+                bulk_id=self._order.batch.bulk_id,
+                seq=self._message.seq,
+                attempt=self._number,
+                state=state,
+                outcome="ambiguous" if decision.effect is Effect.AMBIGUOUS else state.value,
+                reason=decision.reason,
+                at=to_microseconds(now),
+                started_at=self._started_at,
+                milliseconds=exchange.milliseconds if exchange else milliseconds,
+                deferrals=deferrals,
+                next_attempt_at=self._next_at(state, now, deferrals if counts else 0),
+                possible_duplicate=decision.effect is Effect.AMBIGUOUS,
+                stage=exchange.stage.value if exchange else stage or "dot",
+                code=reply.code if reply else None,
+                enhanced=reply.enhanced if reply else None,
+                reply=reply.text if reply else (exchange.detail if exchange else said),
+                host=exchange.host if exchange else "",
+                tls=exchange.tls if exchange else "",
+            )
+        )
+
+    def _state_after(self, effect: Effect) -> MessageState:
+        if effect is Effect.AMBIGUOUS:
+            return MessageState.DEFERRED if self._resend else MessageState.UNKNOWN
+        return _STATE[effect]
+
+    def _next_at(self, state: MessageState, now: datetime, deferrals: int) -> int | None:
+        """Microseconds; `deferrals` 0: at once."""
+        if state is not MessageState.DEFERRED:
+            return None
+        if not deferrals:
+            return to_microseconds(now)
+        wait = wait_after(self._bulk.options.retry, deferrals, self._parts.chance.random())
+        return to_microseconds(next_attempt_at(wait, now, self._order.deadline))

@@ -1,0 +1,126 @@
+"""Activities of a whole bulk send: begin, plan, hold, release, progress, close."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.clock import ActivityClock
+from activities.heartbeat import heartbeating
+from activities.parts import WorkerParts
+from postwerk.archive import bulks, plan
+from postwerk.archive.counters import counts_of
+from postwerk.archive.delivery import bulk_content
+from postwerk.contracts.orders import BatchOrder, BulkOrder, Counts, ExpansionInput, Plan
+from postwerk.contracts.states import BulkState, MessageState
+
+
+class BulkActivities:
+    """Each is safe to repeat: the archive remembers what was done."""
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+
+    @activity.defn
+    async def begin_bulk(self, order: BulkOrder) -> str:
+        """Mark it running from now until its deadline; answers the state it is in."""
+        assert order.deadline is not None
+        async with self._parts.archive.writing() as connection:
+            state = await bulks.begin_bulk(connection, order.bulk_id, now=order.now, deadline=order.deadline)
+        if state is None:
+            raise ApplicationError(
+                f"The archive holds no bulk send {order.bulk_id}.", type="NotFound", non_retryable=True
+            )
+        return state.value
+
+    @activity.defn
+    async def plan_bulk(self, order: BulkOrder) -> Plan:
+        """How the bulk send falls into batches; planned once, then read."""
+        async with heartbeating():
+            async with self._parts.archive.reading() as connection:
+                found = await bulk_content(connection, order.bulk_id)
+                small = await plan.small_lanes(connection, order.bulk_id)
+            if found is None:
+                raise ApplicationError(
+                    f"The archive holds no bulk send {order.bulk_id}.", type="NotFound", non_retryable=True
+                )
+            for some in plan.in_groups(small):
+                async with self._parts.archive.writing() as connection:
+                    await plan.gather_lanes(connection, order.bulk_id, some)
+            async with self._parts.archive.writing() as connection:
+                return await plan.plan_batches(connection, order.bulk_id, found[1].recipients_per_child)
+
+    @activity.defn
+    async def batches_of(self, order: ExpansionInput) -> list[BatchOrder]:
+        """The orders for batches first to last, at most 250."""
+        async with self._parts.archive.reading() as connection:
+            return list(await plan.batches(connection, order.bulk_id, order.first, order.last))
+
+    @activity.defn
+    async def hold_bulk(self, order: BulkOrder) -> bool:
+        """From its commit on no worker starts another transaction for longer than a second (P6)."""
+        return await self._move(order, BulkState.PAUSED)
+
+    @activity.defn
+    async def release_bulk(self, order: BulkOrder) -> bool:
+        """`order.deadline` is the new one: held time stopped the clock."""
+        return await self._move(order, BulkState.RUNNING)
+
+    @activity.defn
+    async def cancel_bulk(self, order: BulkOrder) -> bool:
+        return await self._move(order, BulkState.CANCELLING)
+
+    async def _move(self, order: BulkOrder, state: BulkState) -> bool:
+        async with self._parts.archive.writing() as connection:
+            return await bulks.move_bulk(
+                connection,
+                order.bulk_id,
+                state,
+                now=order.now,
+                reason=order.reason,
+                deadline=order.deadline,
+            )
+
+    @activity.defn
+    async def progress_of(self, bulk_id: str) -> Counts:
+        """The counters: one small read, whatever the size of the bulk send."""
+        async with self._parts.archive.reading() as connection:
+            return Counts(states=await counts_of(connection, bulk_id))
+
+    @activity.defn
+    async def close_bulk(self, order: BulkOrder) -> Counts:
+        """Completed: what a lost child left open ends failed."""
+        return await self._close(order, BulkState.COMPLETED, MessageState.FAILED)
+
+    @activity.defn
+    async def close_cancelled(self, order: BulkOrder) -> Counts:
+        """Cancelled: what was not handed over ends cancelled."""
+        return await self._close(order, BulkState.CANCELLED, MessageState.CANCELLED)
+
+    async def _close(self, order: BulkOrder, state: BulkState, leftovers: MessageState) -> Counts:
+        now = ActivityClock().now()
+        async with heartbeating():
+            await self._settle_all(order.bulk_id, leftovers, now)
+            async with self._parts.archive.writing() as connection:
+                await bulks.finish_bulk(connection, order.bulk_id, state, now=now, reason=order.reason)
+                return Counts(states=await counts_of(connection, order.bulk_id))
+
+    async def _settle_all(self, bulk_id: str, state: MessageState, now: datetime) -> None:
+        """In small commits, so that the journals of other bulk sends are not held up."""
+        async with self._parts.archive.reading() as connection:
+            left = await bulks.open_range(connection, bulk_id)
+        if left is None:
+            return
+        for first in range(left[0], left[1] + 1, bulks.ROWS_PER_COMMIT):
+            async with self._parts.archive.writing() as connection:
+                await bulks.settle_some(
+                    connection,
+                    bulk_id,
+                    first,
+                    first + bulks.ROWS_PER_COMMIT - 1,
+                    state,
+                    now=now,
+                    shard=self._parts.shard,
+                )

@@ -1,0 +1,99 @@
+"""What a worker process hands to its activities: parts that live as long as the process."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from postwerk.archive import delivery as archive_delivery
+from postwerk.archive.counters import SHARDS
+from postwerk.archive.engine import Archive
+from postwerk.archive.journal import Journal
+from postwerk.contracts.content import Content
+from postwerk.contracts.options import BulkOptions
+from postwerk.contracts.states import BulkState
+from postwerk.errors import NotFound
+from postwerk.mime.composer import Composer
+from postwerk.smtp.pool import ConnectionPool
+
+
+@dataclass(frozen=True, slots=True)
+class BulkContent:
+    """A bulk send as a carrier needs it: its content with the composer built for it, and its options."""
+
+    content: Content
+    options: BulkOptions
+    composer: Composer
+
+    @property
+    def envelope_sender(self) -> str:
+        return self.content.return_path or self.content.sender.email
+
+
+class Contents:
+    """The contents in use, each loaded and compiled once."""
+
+    def __init__(self, archive: Archive, keep: int = 64) -> None:
+        self._archive = archive
+        self._keep = keep
+        self._known: OrderedDict[str, BulkContent] = OrderedDict()
+
+    async def of(self, bulk_id: str) -> BulkContent:
+        """Raises NotFound."""
+        known = self._known.get(bulk_id)
+        if known is None:
+            async with self._archive.reading() as connection:
+                found = await archive_delivery.bulk_content(connection, bulk_id)
+            if found is None:
+                raise NotFound(f"The archive holds no bulk send {bulk_id}.")
+            content, options, identity = found
+            known = self._known[bulk_id] = BulkContent(content, options, Composer(content, identity))
+            while len(self._known) > self._keep:
+                self._known.popitem(last=False)
+        self._known.move_to_end(bulk_id)
+        return known
+
+
+class SendPermission:
+    """Whether a bulk send may send, at most one second old: this makes hold and cancel immediate (P6)."""
+
+    FRESH_SECONDS = 1.0
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._seen: dict[str, tuple[BulkState | None, float]] = {}
+
+    async def may_send(self, bulk_id: str) -> bool:
+        state, seen_at = self._seen.get(bulk_id, (None, float("-inf")))
+        if time.monotonic() - seen_at > self.FRESH_SECONDS:
+            state = await self._look(bulk_id)
+        return state in (BulkState.QUEUED, BulkState.RUNNING)
+
+    async def _look(self, bulk_id: str) -> BulkState | None:
+        """One question for all bulk sends in our hands, not one each."""
+        now = time.monotonic()
+        asked = [known for known, (_, at) in self._seen.items() if now - at < 60] + [bulk_id]
+        async with self._archive.reading() as connection:
+            states = await archive_delivery.bulk_states(connection, asked)
+        self._seen = {known: (states.get(known), now) for known in asked}
+        return states.get(bulk_id)
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """Everything the activities of one process share."""
+
+    archive: Archive
+    journal: Journal
+    pool: ConnectionPool
+    contents: Contents
+    permission: SendPermission
+    relay: str
+    shard: int
+    chance: random.Random = field(default_factory=random.Random)
+
+
+def shard_of_process(seed: int) -> int:
+    return seed % SHARDS

@@ -1,0 +1,116 @@
+"""The life of a bulk send in the archive: begun, held, released, cancelled, closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from postwerk.archive.columns import to_microseconds
+from postwerk.archive.settling import settle_open
+from postwerk.contracts.states import BulkState, MessageState
+
+_BEGIN = text("""
+    UPDATE bulk_send SET state = 'running', started_at = COALESCE(started_at, :now), deadline = :deadline
+    WHERE id = :bulk_id AND state IN ('queued', 'running')
+""")
+_MOVE = text("""
+    UPDATE bulk_send SET state = :state, reason = :reason,
+        held_at = CASE WHEN :state = 'paused' THEN :now ELSE NULL END,
+        deadline = COALESCE(:deadline, deadline)
+    WHERE id = :bulk_id AND state IN :allowed
+""").bindparams(bindparam("allowed", expanding=True))
+_FINISH = text("""
+    UPDATE bulk_send SET state = :state, reason = :reason, finished_at = :now, held_at = NULL
+    WHERE id = :bulk_id AND finished_at IS NULL
+""")
+_SETTLE_SOME = text("""
+    UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL
+    WHERE bulk_id = :bulk_id AND seq BETWEEN :first AND :last AND state = :was
+""")
+_MAY_BECOME: dict[BulkState, Sequence[BulkState]] = {
+    BulkState.PAUSED: (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED),
+    BulkState.RUNNING: (BulkState.PAUSED, BulkState.RUNNING),
+    BulkState.CANCELLING: (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED, BulkState.CANCELLING),
+}
+ROWS_PER_COMMIT = 2000
+"""Rows changed at once where thousands are: the journal of a worker waits no longer than for these."""
+
+
+async def begin_bulk(
+    connection: AsyncConnection, bulk_id: str, *, now: datetime, deadline: datetime
+) -> BulkState | None:
+    """Mark it running unless it was stopped meanwhile; answers its state, None if it is not there."""
+    await connection.execute(
+        _BEGIN, {"bulk_id": bulk_id, "now": to_microseconds(now), "deadline": to_microseconds(deadline)}
+    )
+    return await bulk_state(connection, bulk_id)
+
+
+async def bulk_state(connection: AsyncConnection, bulk_id: str) -> BulkState | None:
+    found = await connection.execute(text("SELECT state FROM bulk_send WHERE id = :id"), {"id": bulk_id})
+    state = found.scalar_one_or_none()
+    return None if state is None else BulkState(state)
+
+
+async def move_bulk(
+    connection: AsyncConnection,
+    bulk_id: str,
+    state: BulkState,
+    *,
+    now: datetime,
+    reason: str = "",
+    deadline: datetime | None = None,
+) -> bool:
+    """Change the state along the arrows of docs/lifecycle.md; False when there is no such arrow from here."""
+    done = await connection.execute(
+        _MOVE,
+        {
+            "bulk_id": bulk_id,
+            "state": state,
+            "reason": reason,
+            "now": to_microseconds(now),
+            "deadline": to_microseconds(deadline) if deadline else None,
+            "allowed": list(_MAY_BECOME[state]),
+        },
+    )
+    return done.rowcount == 1
+
+
+async def finish_bulk(
+    connection: AsyncConnection, bulk_id: str, state: BulkState, *, now: datetime, reason: str = ""
+) -> None:
+    await connection.execute(
+        _FINISH, {"bulk_id": bulk_id, "state": state, "reason": reason, "now": to_microseconds(now)}
+    )
+
+
+async def open_range(connection: AsyncConnection, bulk_id: str) -> tuple[int, int] | None:
+    """The lowest and highest seq that is still open, or None."""
+    row = (
+        await connection.execute(
+            text(
+                "SELECT min(seq), max(seq) FROM message WHERE bulk_id = :id "
+                "AND state IN ('queued', 'sending', 'deferred')"
+            ),
+            {"id": bulk_id},
+        )
+    ).one()
+    return None if row[0] is None else (row[0], row[1])
+
+
+async def settle_some(
+    connection: AsyncConnection,
+    bulk_id: str,
+    first: int,
+    last: int,
+    state: MessageState,
+    *,
+    now: datetime,
+    shard: int,
+) -> None:
+    """Give the open messages first..last this final state (cut-off ones: unknown)."""
+    where = {"bulk_id": bulk_id, "first": first, "last": last, "now": to_microseconds(now)}
+    await settle_open(connection, _SETTLE_SOME, where, bulk_id, state, shard)

@@ -1,0 +1,190 @@
+"""What a Delivery asks of the archive: what is due in a batch, what is left, and closing what is open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from postwerk.archive.columns import from_microseconds, to_microseconds
+from postwerk.archive.counters import add_to_counters
+from postwerk.archive.settling import settle_open
+from postwerk.contracts.content import Content, MailIdentity
+from postwerk.contracts.options import BulkOptions
+from postwerk.contracts.orders import BatchOrder, Counts
+from postwerk.contracts.states import BulkState, MessageState
+
+_IN_BATCH = "bulk_id = :bulk_id AND lane = :lane AND seq BETWEEN :first_seq AND :last_seq"
+_OPEN = "state IN ('queued', 'sending', 'deferred')"
+_DUE = text(f"""
+    SELECT seq, address, name, variables, state, attempts, deferrals FROM message
+    WHERE {_IN_BATCH} AND {_OPEN} AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
+    ORDER BY attempts, seq
+""")
+_LEFT = text(f"""
+    SELECT state, count(*), min(COALESCE(next_attempt_at, 0)) FROM message WHERE {_IN_BATCH} GROUP BY state
+""")
+_LAST_REPLY = text(f"""
+    SELECT last_code, last_enhanced, last_text, address FROM message
+    WHERE {_IN_BATCH} AND state = 'deferred' ORDER BY next_attempt_at LIMIT 1
+""")
+_SETTLE = text(f"""
+    UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL
+    WHERE {_IN_BATCH} AND state = :was
+""")
+_MAKE_DUE = text(f"UPDATE message SET next_attempt_at = :now WHERE {_IN_BATCH} AND state = 'deferred'")
+_PUT_OFF = text(f"""
+    UPDATE message SET state = 'deferred', changed_at = :now, next_attempt_at = :until, last_stage = :stage,
+        last_code = :code, last_enhanced = :enhanced, last_text = :text
+    WHERE {_IN_BATCH} AND state = :was AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
+""")
+_BULK_CONTENT = text("""
+    SELECT content.document, bulk_send.options, bulk_send.accepted_at
+    FROM bulk_send JOIN content ON content.id = bulk_send.content_id WHERE bulk_send.id = :bulk_id
+""")
+_BULK_STATES = text("SELECT id, state FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))")
+_BULK_STATES_POSTGRESQL = text(
+    "SELECT id, state FROM bulk_send WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DueMessage:
+    """A message to be tried now. In state SENDING its last attempt was cut off: nobody knows its end."""
+
+    seq: int
+    address: str
+    name: str
+    variables: dict[str, Any]
+    state: MessageState
+    attempts: int
+    deferrals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How a batch stands: counts by state, and when the next open message is due."""
+
+    counts: Counts
+    next_at: datetime | None
+
+
+def _batch(order: BatchOrder, **more: Any) -> dict[str, Any]:
+    return {
+        "bulk_id": order.bulk_id,
+        "lane": order.lane,
+        "first_seq": order.first_seq,
+        "last_seq": order.last_seq,
+        **more,
+    }
+
+
+async def due_messages(connection: AsyncConnection, order: BatchOrder, now: datetime) -> list[DueMessage]:
+    """The open messages of the batch whose time has come; first attempts before retries."""
+    rows = await connection.execute(_DUE, _batch(order, now=to_microseconds(now)))
+    return [
+        DueMessage(
+            seq,
+            address,
+            name,
+            orjson.loads(variables) if variables else {},
+            MessageState(state),
+            attempts,
+            deferrals,
+        )
+        for seq, address, name, variables, state, attempts, deferrals in rows
+    ]
+
+
+async def left_in_batch(connection: AsyncConnection, order: BatchOrder) -> Left:
+    counts: dict[MessageState, int] = {}
+    next_at: datetime | None = None
+    for state, n, earliest in await connection.execute(_LEFT, _batch(order)):
+        counts[MessageState(state)] = n
+        if MessageState(state) in (MessageState.QUEUED, MessageState.DEFERRED, MessageState.SENDING):
+            due = from_microseconds(earliest)
+            next_at = due if next_at is None else min(next_at, due)
+    return Left(Counts(states=counts), next_at)
+
+
+async def last_reply_of_batch(connection: AsyncConnection, order: BatchOrder) -> tuple[str, str]:
+    """The last reply to the message that is due next, as "451 4.7.1 text", and its address (to be hidden)."""
+    row = (await connection.execute(_LAST_REPLY, _batch(order))).one_or_none()
+    if row is None:
+        return "", ""
+    code, enhanced, said, address = row
+    return " ".join(str(part) for part in (code, enhanced, said) if part), address
+
+
+async def settle_batch(
+    connection: AsyncConnection, order: BatchOrder, state: MessageState, now: datetime, shard: int
+) -> Counts:
+    """Give every open message of the batch this final state; keeps each one's last reply."""
+    await settle_open(
+        connection, _SETTLE, _batch(order, now=to_microseconds(now)), order.bulk_id, state, shard
+    )
+    return (await left_in_batch(connection, order)).counts
+
+
+async def make_due(connection: AsyncConnection, order: BatchOrder, now: datetime) -> None:
+    """Deferred messages of the batch wait no longer."""
+    await connection.execute(_MAKE_DUE, _batch(order, now=to_microseconds(now)))
+
+
+async def put_off_due(
+    connection: AsyncConnection,
+    order: BatchOrder,
+    *,
+    until: datetime,
+    now: datetime,
+    stage: str,
+    code: int | None,
+    enhanced: str | None,
+    said: str,
+    shard: int,
+) -> None:
+    """Nobody could be reached: what is due waits until `until`, at no cost to anyone's attempts (P5)."""
+    moved: Counter[tuple[str, str]] = Counter()
+    for was in (MessageState.QUEUED, MessageState.DEFERRED):
+        done = await connection.execute(
+            _PUT_OFF,
+            _batch(
+                order,
+                was=was,
+                now=to_microseconds(now),
+                until=to_microseconds(until),
+                stage=stage,
+                code=code,
+                enhanced=enhanced,
+                text=said,
+            ),
+        )
+        moved[order.bulk_id, was] -= done.rowcount
+        moved[order.bulk_id, MessageState.DEFERRED] += done.rowcount
+    await add_to_counters(connection, moved, shard)
+
+
+async def bulk_content(
+    connection: AsyncConnection, bulk_id: str
+) -> tuple[Content, BulkOptions, MailIdentity] | None:
+    """What a bulk send says and how it is to be carried; None when it is not in the archive."""
+    row = (await connection.execute(_BULK_CONTENT, {"bulk_id": bulk_id})).one_or_none()
+    if row is None:
+        return None
+    document, options, accepted_at = row
+    return (
+        Content.model_validate_json(document),
+        BulkOptions.model_validate_json(options),
+        MailIdentity(bulk_id, from_microseconds(accepted_at)),
+    )
+
+
+async def bulk_states(connection: AsyncConnection, bulk_ids: list[str]) -> dict[str, BulkState]:
+    statement = _BULK_STATES if connection.dialect.name == "sqlite" else _BULK_STATES_POSTGRESQL
+    rows = await connection.execute(statement, {"ids": orjson.dumps(bulk_ids).decode()})
+    return {bulk_id: BulkState(state) for bulk_id, state in rows}

@@ -1,0 +1,127 @@
+"""First file of the worker process: builds the parts, hands them in, runs. `python -m worker [--processes N]`"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import uvloop
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.bulks import BulkActivities
+from activities.delivery import DeliveryActivities
+from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from postwerk.archive.engine import Archive
+from postwerk.archive.journal import Journal
+from postwerk.archive.migrate import check_schema
+from postwerk.errors import PostwerkError
+from postwerk.observe import log
+from postwerk.settings import Settings, load_settings
+from postwerk.smtp.pool import ConnectionPool
+from postwerk.smtp.relay import RelayConfig
+from workflows import WORKFLOWS
+from workflows.client import connect, register_search_attributes
+
+HEARTBEAT_THROTTLE = timedelta(seconds=5)
+"""Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[WorkerParts]:
+    """The parts that live as long as the process, closed in the order that loses nothing."""
+    archive = Archive(settings.archive_config("normal"))
+    journal = Journal(archive, shard=(shard := shard_of_process(os.getpid())))
+    pool = ConnectionPool(relay, settings.pool_limits())
+    try:
+        await check_schema(archive)
+        journal.start()
+        yield WorkerParts(
+            archive, journal, pool, Contents(archive), SendPermission(archive), relay.name, shard
+        )
+    finally:
+        await pool.close()
+        await journal.close()
+        await archive.close()
+
+
+def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
+    bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
+    return Worker(
+        client,
+        task_queue=settings.task_queue,
+        workflows=WORKFLOWS,
+        activities=[
+            bulks.begin_bulk,
+            bulks.plan_bulk,
+            bulks.batches_of,
+            bulks.hold_bulk,
+            bulks.release_bulk,
+            bulks.cancel_bulk,
+            bulks.progress_of,
+            bulks.close_bulk,
+            bulks.close_cancelled,
+            deliveries.send_batch,
+            deliveries.hurry_batch,
+            deliveries.settle_batch,
+        ],
+        max_concurrent_activities=settings.concurrent_batches,
+        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+        graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_seconds),
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; then finish the running transactions."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    relay = settings.relay()
+    async with open_parts(settings, relay) as parts:
+        client = await connect()
+        await register_search_attributes(client)
+        async with build_worker(client, settings, parts):
+            log.worker_started(settings.task_queue, f"{relay.host}:{relay.port}")
+            await stop.wait()
+            log.worker_stopping(settings.shutdown_seconds)
+
+
+def run_processes(count: int) -> int:
+    """One process a core: each is a whole worker, and they share nothing but the stores."""
+    children = [subprocess.Popen([sys.executable, "-m", "worker"]) for _ in range(count)]
+
+    def pass_on(number: int, _frame: object) -> None:
+        for child in children:
+            child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGINT, pass_on)
+    return max(abs(child.wait()) for child in children)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Carries mail.")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes (default 1)")
+    arguments = parser.parse_args()
+    if arguments.processes > 1:
+        return run_processes(arguments.processes)
+    try:
+        settings = load_settings()
+        log.configure_logging(settings.log_level)
+        uvloop.run(run(settings))
+    except (PostwerkError, RuntimeError) as error:
+        print(f"worker: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

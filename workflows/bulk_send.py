@@ -1,0 +1,180 @@
+"""BulkSend: the root workflow of one bulk send, from stored to closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.bulks import BulkActivities
+    from postwerk.contracts.orders import BulkOrder, BulkSendInput, Counts, HoldSignal, Plan
+    from postwerk.contracts.states import BulkState
+    from workflows.children import Children
+    from workflows.names import BULK_STATE
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, FIRST_LOOK, HEARTBEAT, LAST_LOOK
+    from workflows.progress import Progress, details, together
+
+
+@workflow.defn
+class BulkSend:
+    """Signals: hold, release, retry_now (passed down). Query: progress. Cancel records `cancelled`."""
+
+    @workflow.init
+    def __init__(self, order: BulkSendInput) -> None:
+        self._order = order
+        self._state = BulkState.RUNNING
+        self._reason = ""
+        self._deadline = workflow.now() + order.deadline
+        self._counts = Counts()
+        self._batches = 0
+        self._children = Children(self._show)
+        self._turn = asyncio.Lock()
+        """One change of state at a time: they take effect in the order they came."""
+
+    @workflow.run
+    async def run(self, order: BulkSendInput) -> Counts:
+        looking = asyncio.create_task(self._look_now_and_then())
+        carrying = asyncio.create_task(self._carry(order))
+        try:
+            await workflow.wait([carrying])  # unlike `await carrying`, leaves it running when cancelled
+            await carrying
+            return await self._close(BulkState.COMPLETED)
+        except asyncio.CancelledError:
+            await self._stop(carrying)
+            await self._close(BulkState.CANCELLED)
+            raise
+        finally:
+            looking.cancel()
+
+    async def _carry(self, order: BulkSendInput) -> None:
+        """Beside its beginning: the first mail need not wait for a row that says the send has begun."""
+        beginning = asyncio.create_task(self._step(BulkActivities.begin_bulk, "begin", deadline=True))
+        plan = await self._plan(order)
+        self._batches = plan.batches
+        await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
+        if plan.batches > len(plan.orders):
+            await self._children.expand(order.bulk_id, 1, plan.batches, self._deadline)
+        else:
+            await self._children.deliver(plan.orders, self._deadline)
+        await beginning
+
+    async def _plan(self, order: BulkSendInput) -> Plan:
+        if order.batches is not None:
+            return Plan(batches=len(order.batches), messages=order.messages, orders=order.batches)
+        return await workflow.execute_activity_method(
+            BulkActivities.plan_bulk,
+            BulkOrder(bulk_id=order.bulk_id, now=workflow.now()),
+            summary=f"plan {order.messages:,} messages",
+            start_to_close_timeout=ARCHIVE_WALK,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=ACCIDENTS,
+        )
+
+    async def _stop(self, carrying: asyncio.Task[None]) -> None:
+        """The archive first: within a second no worker starts another transaction. Then the children."""
+        self._set_state(BulkState.CANCELLING, workflow.cancellation_reason() or "cancelled")
+        await self._step(BulkActivities.cancel_bulk, "cancel")
+        carrying.cancel()
+        await workflow.wait([carrying])
+
+    async def _close(self, state: BulkState) -> Counts:
+        """What is still open gets its final state; the counters are the result."""
+        close = BulkActivities.close_bulk if state is BulkState.COMPLETED else BulkActivities.close_cancelled
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._counts = await workflow.execute_activity_method(
+            close,
+            BulkOrder(bulk_id=self._order.bulk_id, now=workflow.now(), reason=self._reason),
+            summary="close",
+            start_to_close_timeout=ARCHIVE_WALK,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=ACCIDENTS,
+        )
+        self._set_state(state, self._reason)
+        return self._counts
+
+    async def _step(
+        self,
+        activity: Callable[[Any, BulkOrder], Awaitable[Any]],
+        summary: str,
+        *,
+        deadline: bool = False,
+    ) -> None:
+        """One short step in the archive; with the deadline where it is set or has moved."""
+        await workflow.execute_activity_method(
+            activity,
+            BulkOrder(
+                bulk_id=self._order.bulk_id,
+                now=workflow.now(),
+                reason=self._reason,
+                deadline=self._deadline if deadline else None,
+            ),
+            summary=summary,
+            start_to_close_timeout=ARCHIVE_STEP,
+            retry_policy=ACCIDENTS,
+        )
+
+    def _set_state(self, state: BulkState, reason: str) -> None:
+        self._state, self._reason = state, reason
+        workflow.upsert_search_attributes([BULK_STATE.value_set(state.value)])
+        self._show()
+
+    async def _look_now_and_then(self) -> None:
+        wait = FIRST_LOOK
+        while True:
+            await workflow.sleep(wait, summary="look at the counters")
+            self._counts = await workflow.execute_local_activity_method(
+                BulkActivities.progress_of,
+                self._order.bulk_id,
+                start_to_close_timeout=ARCHIVE_STEP,
+            )
+            self._show()
+            wait = min(wait * 2, LAST_LOOK)
+
+    def _show(self) -> None:
+        workflow.set_current_details(details(self.progress()))
+
+    @workflow.query
+    def progress(self) -> Progress:
+        return Progress(
+            bulk_id=self._order.bulk_id,
+            state=self._state,
+            reason=self._reason,
+            messages=self._order.messages,
+            counts=together(self._counts),
+            batches=self._batches,
+            children=self._children.started,
+            children_done=self._children.done,
+            children_lost=self._children.lost,
+            deadline=self._deadline,
+        )
+
+    @workflow.signal
+    async def hold(self, signal: HoldSignal | None = None) -> None:
+        """Stop sending at once; the deadline's clock stands still until release."""
+        async with self._turn:
+            if self._state is not BulkState.RUNNING:
+                return
+            self._held_since = workflow.now()
+            self._set_state(BulkState.PAUSED, signal.reason if signal else "")
+            await self._step(BulkActivities.hold_bulk, "hold")
+            await self._children.signal("hold", signal or HoldSignal())
+
+    @workflow.signal
+    async def release(self, signal: HoldSignal | None = None) -> None:
+        async with self._turn:
+            if self._state is not BulkState.PAUSED:
+                return
+            self._deadline += workflow.now() - self._held_since
+            self._set_state(BulkState.RUNNING, "")
+            await self._step(BulkActivities.release_bulk, "release", deadline=True)
+            await self._children.signal("release", signal or HoldSignal())
+
+    @workflow.signal
+    async def retry_now(self, signal: HoldSignal | None = None) -> None:
+        """What is deferred is tried at once."""
+        async with self._turn:
+            if self._state is BulkState.RUNNING:
+                await self._children.signal("retry_now", signal or HoldSignal())

@@ -1,0 +1,107 @@
+"""The children of a workflow: started, signalled and gathered together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from postwerk.contracts.orders import BatchOrder, Counts, DeliveryInput, ExpansionInput, HoldSignal
+    from postwerk.rules.partition import split_range
+    from workflows.names import BULK_ID, LANE, delivery_workflow_id, expansion_workflow_id
+
+Handle = workflow.ChildWorkflowHandle[Any, Counts]
+
+
+class Children:
+    """At most 250 children; `changed` is called whenever one ends."""
+
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        self._handles: list[Handle] = []
+        self._changed = changed
+        self.done = 0
+        self.lost = 0
+        """Children that ended by an accident: terminated, or failed for good."""
+        self.counts = Counts()
+
+    @property
+    def started(self) -> int:
+        return len(self._handles)
+
+    async def deliver(self, orders: Sequence[BatchOrder], deadline: datetime) -> None:
+        """One Delivery for each batch; returns when all have ended."""
+        await self._run_all([partial(self._start_delivery, order, deadline) for order in orders])
+
+    async def expand(self, bulk_id: str, first: int, last: int, deadline: datetime) -> None:
+        """One Expansion for each part of the batches first to last; returns when all have ended."""
+        parts = [
+            ExpansionInput(bulk_id=bulk_id, first=a, last=b, deadline=deadline)
+            for a, b in split_range(first, last)
+        ]
+        await self._run_all([partial(self._start_expansion, part) for part in parts])
+
+    async def _run_all(self, starts: Sequence[Callable[[], Awaitable[Handle]]]) -> None:
+        """A cancel reaches every child, started or about to be, and all are waited for."""
+        runs = [asyncio.create_task(self._run_one(start)) for start in starts]
+        cancelled = False
+        waiting = list(runs)
+        while waiting:
+            try:
+                _, waiting = await workflow.wait(waiting)
+            except asyncio.CancelledError:
+                cancelled = True
+                for run in runs:
+                    run.cancel()
+                waiting = [run for run in runs if not run.done()]
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _run_one(self, start: Callable[[], Awaitable[Handle]]) -> None:
+        try:
+            handle: Handle = await start()
+            self._handles.append(handle)
+            self.counts += await handle
+        except (ChildWorkflowError, asyncio.CancelledError) as error:
+            # A child cancelled by itself has recorded what it did not send.
+            self.lost += not is_cancelled_exception(error)
+        self.done += 1
+        self._changed()
+
+    async def _start_delivery(self, order: BatchOrder, deadline: datetime) -> Handle:
+        plural = "" if order.messages == 1 else "s"
+        return await workflow.start_child_workflow(
+            "Delivery",
+            DeliveryInput(batch=order, deadline=deadline),
+            id=delivery_workflow_id(order.bulk_id, order.number),
+            result_type=Counts,
+            static_summary=f"{order.lane}, {order.messages} message{plural}",
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(LANE, order.lane)]
+            ),
+        )
+
+    async def _start_expansion(self, order: ExpansionInput) -> Handle:
+        return await workflow.start_child_workflow(
+            "Expansion",
+            order,
+            id=expansion_workflow_id(order.bulk_id, order.first, order.last),
+            result_type=Counts,
+            static_summary=f"batches {order.first:,} to {order.last:,}",
+            search_attributes=TypedSearchAttributes([SearchAttributePair(BULK_ID, order.bulk_id)]),
+        )
+
+    async def signal(self, name: str, signal: HoldSignal) -> None:
+        """Pass a signal down; a child that has ended meanwhile needs none."""
+        handles = [handle for handle in self._handles if not handle.done()]
+        for sent in await asyncio.gather(
+            *[handle.signal(name, signal) for handle in handles], return_exceptions=True
+        ):
+            if isinstance(sent, BaseException) and not isinstance(sent, ApplicationError):
+                raise sent

@@ -1,0 +1,155 @@
+"""Delivery: carries one batch until nothing is open, or the deadline is over."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError, RetryState, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.delivery import DeliveryActivities
+    from postwerk.contracts.orders import Counts, DeliveryInput, HoldSignal, SendBatchInput, SettleInput
+    from postwerk.contracts.states import MessageState
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT, ONE_RUN
+
+
+@workflow.defn
+class Delivery:
+    """One batch. Signals: hold, release, retry_now. Query: progress. Cancel records `cancelled`."""
+
+    @workflow.init
+    def __init__(self, order: DeliveryInput) -> None:
+        self._batch = order.batch
+        self._deadline = order.deadline
+        self._held = False
+        self._reason = ""
+        self._interrupt = False
+        """Set by hold and retry_now: the running or waiting activity is to be stopped."""
+        self._hurry = False
+
+    @workflow.run
+    async def run(self, _order: DeliveryInput) -> Counts:
+        try:
+            while True:
+                await self._wait_for_release()
+                counts = await self._send()
+                if counts is not None:
+                    return counts
+        except asyncio.CancelledError:
+            await self._settle(MessageState.CANCELLED)
+            raise
+
+    async def _wait_for_release(self) -> None:
+        """Held time stops the clock: the deadline moves by it."""
+        if not self._held:
+            return
+        since = workflow.now()
+        await workflow.wait_condition(lambda: not self._held)
+        self._deadline += workflow.now() - since
+
+    async def _send(self) -> Counts | None:
+        """Run the activity; None when a signal stopped it and it is to be started again."""
+        self._interrupt = False
+        if self._hurry:
+            self._hurry = False
+            await self._make_due()
+        sending = self._start_sending()
+        interrupted = asyncio.create_task(workflow.wait_condition(lambda: self._interrupt))
+        by_signal = False
+        try:
+            try:
+                await workflow.wait([sending, interrupted], return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                sending.cancel()  # workflow.wait does not cancel what it waits for
+            else:
+                if not sending.done():
+                    by_signal = True
+                    sending.cancel()
+            # Completed all the same: the last transaction ended before it heard of the stop.
+            return await sending
+        except (ActivityError, asyncio.CancelledError) as error:
+            return await self._after_stop(error, by_signal)
+        finally:
+            interrupted.cancel()
+
+    def _start_sending(self) -> workflow.ActivityHandle[Counts]:
+        return workflow.start_activity_method(
+            DeliveryActivities.send_batch,
+            SendBatchInput(batch=self._batch, deadline=self._deadline),
+            activity_id=f"send-{self._batch.number}",
+            summary=f"{self._batch.lane}, {self._batch.messages} messages",
+            start_to_close_timeout=ONE_RUN,
+            schedule_to_close_timeout=max(self._deadline - workflow.now(), timedelta(seconds=1)),
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=ACCIDENTS,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+    async def _after_stop(self, error: BaseException, by_signal: bool) -> Counts | None:
+        """A cancel looks like a failure, so that is asked first; then the deadline; the rest is an accident."""
+        if _stopped(error):
+            if by_signal and workflow.cancellation_reason() is None:
+                return None
+            raise asyncio.CancelledError from None
+        if isinstance(error, ActivityError) and error.retry_state == RetryState.TIMEOUT:
+            return await self._settle(MessageState.EXPIRED)
+        raise error
+
+    async def _make_due(self) -> None:
+        await workflow.execute_activity_method(
+            DeliveryActivities.hurry_batch,
+            self._batch,
+            summary="retry now",
+            start_to_close_timeout=ARCHIVE_STEP,
+            retry_policy=ACCIDENTS,
+        )
+
+    async def _settle(self, state: MessageState) -> Counts:
+        return await workflow.execute_activity_method(
+            DeliveryActivities.settle_batch,
+            SettleInput(batch=self._batch, state=state),
+            summary=f"record {state.value}",
+            start_to_close_timeout=ARCHIVE_STEP,
+            retry_policy=ACCIDENTS,
+            priority=Priority(priority_key=1),
+        )
+
+    @workflow.signal
+    def hold(self, signal: HoldSignal | None = None) -> None:
+        """Stop sending; the deadline's clock stands still."""
+        self._held = self._interrupt = True
+        self._reason = signal.reason if signal else ""
+        workflow.set_current_details(f"**held** {self._reason}")
+
+    @workflow.signal
+    def release(self, _signal: HoldSignal | None = None) -> None:
+        self._held = False
+        workflow.set_current_details("")
+
+    @workflow.signal
+    def retry_now(self, _signal: HoldSignal | None = None) -> None:
+        """Do not wait for the next due time."""
+        if not self._held:
+            self._hurry = self._interrupt = True
+
+    @workflow.query
+    def progress(self) -> dict[str, str | int]:
+        """Where this batch stands; what each message came to is in the archive."""
+        return {
+            "batch": self._batch.number,
+            "lane": self._batch.lane,
+            "messages": self._batch.messages,
+            "state": "held" if self._held else "running",
+            "reason": self._reason,
+            "deadline": self._deadline.isoformat(),
+        }
+
+
+def _stopped(error: BaseException) -> bool:
+    """Cancelled, also when the activity had just asked for its next retry as the cancel arrived."""
+    return is_cancelled_exception(error) or (
+        isinstance(error, ActivityError) and error.retry_state == RetryState.CANCEL_REQUESTED
+    )

@@ -1,0 +1,61 @@
+"""Expansion: a knot of the tree for bulk sends of more than 250 batches."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.bulks import BulkActivities
+    from postwerk.contracts.orders import Counts, ExpansionInput, HoldSignal
+    from postwerk.rules.partition import CHILDREN_PER_WORKFLOW
+    from workflows.children import Children
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP
+
+
+@workflow.defn
+class Expansion:
+    """Starts the batches first to last as Delivery children, or further Expansions. Passes signals down."""
+
+    @workflow.init
+    def __init__(self, order: ExpansionInput) -> None:
+        self._order = order
+        self._children = Children(self._show)
+
+    @workflow.run
+    async def run(self, order: ExpansionInput) -> Counts:
+        if order.last - order.first < CHILDREN_PER_WORKFLOW:
+            orders = await workflow.execute_activity_method(
+                BulkActivities.batches_of,
+                order,
+                summary=f"batches {order.first:,} to {order.last:,}",
+                start_to_close_timeout=ARCHIVE_STEP,
+                retry_policy=ACCIDENTS,
+            )
+            await self._children.deliver(orders, order.deadline)
+        else:
+            await self._children.expand(order.bulk_id, order.first, order.last, order.deadline)
+        return self._children.counts
+
+    def _show(self) -> None:
+        workflow.set_current_details(f"{self._children.done} of {self._children.started} children done")
+
+    @workflow.signal
+    async def hold(self, signal: HoldSignal | None = None) -> None:
+        await self._children.signal("hold", signal or HoldSignal())
+
+    @workflow.signal
+    async def release(self, signal: HoldSignal | None = None) -> None:
+        await self._children.signal("release", signal or HoldSignal())
+
+    @workflow.signal
+    async def retry_now(self, signal: HoldSignal | None = None) -> None:
+        await self._children.signal("retry_now", signal or HoldSignal())
+
+    @workflow.query
+    def progress(self) -> dict[str, int]:
+        return {
+            "first_batch": self._order.first,
+            "last_batch": self._order.last,
+            "children": self._children.started,
+            "children_done": self._children.done,
+        }

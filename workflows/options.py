@@ -1,0 +1,24 @@
+"""Timeouts and retry policies, named by what they promise."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+HEARTBEAT = timedelta(seconds=30)
+"""A killed worker is noticed within this time."""
+ONE_RUN = timedelta(hours=24)
+"""One run over a batch; heartbeats watch it, this only bounds it."""
+ACCIDENTS = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
+)
+"""A worker died, the archive is away: again after 1, 2, 4 ... 60 seconds, as long as it takes.
+Deliberate waiting does not use this: it comes with its own delay."""
+ARCHIVE_STEP = timedelta(minutes=2)
+"""One short step in the archive."""
+ARCHIVE_WALK = timedelta(hours=1)
+"""A step that touches every message of a bulk send, with heartbeats."""
+FIRST_LOOK = timedelta(seconds=2)
+LAST_LOOK = timedelta(hours=6)
+"""Live details are read after 2, 4, 8 ... seconds, then every 6 hours: 30 looks in five days."""
