@@ -42,14 +42,17 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply: its code, and its text with the enhanced code (RFC 3463) in front."""
+    """A reply: its code, and its text with the enhanced code (RFC 3463) in front, a line for each line."""
 
     code: int
     text: str
 
     @property
-    def line(self) -> bytes:
-        return f"{self.code} {self.text}\r\n".encode()
+    def wire(self) -> bytes:
+        *others, last = self.text.split("\n")
+        return "".join(
+            [f"{self.code}-{other}\r\n" for other in others] + [f"{self.code} {last}\r\n"]
+        ).encode()
 
 
 OK = Behaviour(Kind.OK)

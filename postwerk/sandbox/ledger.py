@@ -74,6 +74,11 @@ class Ledger:
         self._pending.append((entry, done))
         self._arrived.set()
 
+    async def flush(self) -> None:
+        """Wait until all that was queued before this call is written."""
+        async with self._turn:
+            await self._write_pending()
+
     async def clear(self) -> None:
         """Forget everything written so far."""
         async with self._turn:

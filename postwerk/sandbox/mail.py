@@ -44,7 +44,7 @@ def _read(mail: EmailMessage) -> Mail:
         part for part in mail.walk() if not part.is_multipart() and part is not text and part is not html
     ]
     return Mail(
-        headers={name: str(mail[name]) for name in _TO_SHOW if name in mail},
+        headers={name: _printable(str(mail[name])) for name in _TO_SHOW if name in mail},
         text=_content(text),
         html=_content(html),
         attachments=[_attachment(part) for part in others],
@@ -52,10 +52,15 @@ def _read(mail: EmailMessage) -> Mail:
 
 
 def _content(part: MIMEPart | None) -> str | None:
-    return None if part is None else str(part.get_content())[:_LONGEST_PART]
+    return None if part is None else _printable(str(part.get_content())[:_LONGEST_PART])
 
 
 def _attachment(part: MIMEPart) -> Attachment:
     content = part.get_payload(decode=True)
     size = len(content) if isinstance(content, bytes) else 0
-    return Attachment(part.get_filename() or "without a name", part.get_content_type(), size)
+    return Attachment(_printable(part.get_filename() or "without a name"), part.get_content_type(), size)
+
+
+def _printable(text: str) -> str:
+    """With plain line ends, and without the lone surrogates that stand for bytes nobody could read."""
+    return text.replace("\r\n", "\n").encode("utf-8", "replace").decode()

@@ -9,7 +9,7 @@ from postwerk.sandbox.config import SandboxConfig
 from postwerk.sandbox.contacts import Contacts
 from postwerk.sandbox.ledger import Ledger
 from postwerk.sandbox.rate import Bucket
-from postwerk.sandbox.session import Session
+from postwerk.sandbox.session import NAME, Session
 
 _STOPPING = Answer(421, "4.3.2 The sandbox is stopping")
 
@@ -76,5 +76,5 @@ class Sandbox:
 
 
 def _extensions(max_message_bytes: int) -> str:
-    words = ["sandbox.postwerk.test", "PIPELINING", f"SIZE {max_message_bytes}", "8BITMIME", "SMTPUTF8"]
-    return "\r\n".join([f"250-{word}" for word in words] + ["250 ENHANCEDSTATUSCODES"])[4:]
+    offered = ["PIPELINING", f"SIZE {max_message_bytes}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+    return "\n".join([NAME, *offered])

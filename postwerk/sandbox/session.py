@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from postwerk.sandbox.sandbox import Sandbox
 
 _MOST_RECIPIENTS = 1000
-_NAME = "sandbox.postwerk.test"
+NAME = "sandbox.postwerk.test"
 
-_BANNER = Answer(220, f"{_NAME} ESMTP Postwerk sandbox")
+_BANNER = Answer(220, f"{NAME} ESMTP Postwerk sandbox")
 _MAIL_OK = Answer(250, "2.1.0 Ok")
 _RCPT_OK = Answer(250, "2.1.5 Ok")
 _GO_AHEAD = Answer(354, "Go ahead, end with a dot on a line of its own")
@@ -62,7 +62,7 @@ class Session(Wire):
     # Commands, in the order a client says them.
 
     def _helo(self, argument: bytes) -> Answer:
-        return self._greet(argument, Answer(250, _NAME))
+        return self._greet(argument, Answer(250, NAME))
 
     def _ehlo(self, argument: bytes) -> Answer:
         return self._greet(argument, self._sandbox.ehlo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from importlib.resources import files
 
@@ -25,20 +25,29 @@ _STYLE = files("postwerk.sandbox").joinpath("style.css").read_bytes()
 def web_app(sandbox: Sandbox, reader: Reader) -> App:
     """All pages and calls over one sandbox."""
     inbox, api = Inbox(sandbox, reader), Api(sandbox, reader)
+
+    def route(method: str, path: str, answer: Callable[[Request], Awaitable[Answer]]) -> Route:
+        async def answer_when_written(request: Request) -> Answer:
+            # Who was refused a moment ago and asks here must find it: a refusal is not waited for, a 250 is.
+            await sandbox.ledger.flush()
+            return await answer(request)
+
+        return Route(method, re.compile(path), answer_when_written)
+
     return App(
         [
-            Route("GET", re.compile(r"/"), inbox.list),
-            Route("GET", re.compile(r"/messages/(\d{1,18})"), inbox.show),
-            Route("POST", re.compile(r"/clear"), inbox.clear),
-            Route("GET", re.compile(r"/style\.css"), inbox.style),
-            Route("GET", re.compile(r"/api/messages"), api.messages),
-            Route("DELETE", re.compile(r"/api/messages"), api.clear),
-            Route("GET", re.compile(r"/api/messages/(\d{1,18})"), api.message),
-            Route("GET", re.compile(r"/api/messages/(\d{1,18})/raw"), api.raw),
-            Route("GET", re.compile(r"/api/counts"), api.counts),
-            Route("GET", re.compile(r"/api/recipients"), api.recipients),
-            Route("GET", re.compile(r"/api/recipients/([^/]+)"), api.recipient),
-            Route("GET", re.compile(r"/healthz"), api.health),
+            route("GET", r"/", inbox.list),
+            route("GET", r"/messages/(\d{1,18})", inbox.show),
+            route("POST", r"/clear", inbox.clear),
+            route("GET", r"/style\.css", inbox.style),
+            route("GET", r"/api/messages", api.messages),
+            route("DELETE", r"/api/messages", api.clear),
+            route("GET", r"/api/messages/(\d{1,18})", api.message),
+            route("GET", r"/api/messages/(\d{1,18})/raw", api.raw),
+            route("GET", r"/api/counts", api.counts),
+            route("GET", r"/api/recipients", api.recipients),
+            route("GET", r"/api/recipients/([^/]+)", api.recipient),
+            route("GET", r"/healthz", api.health),
         ]
     )
 

@@ -141,7 +141,7 @@ class Wire(asyncio.Protocol):
     def _say(self, answer: Answer | None) -> None:
         if answer is None:
             return
-        self._lines.append(answer.line)
+        self._lines.append(answer.wire)
         # RFC 5321 3.8: 421 announces that the server closes the connection.
         if answer.code == 421:
             self.hang_up()
