@@ -1,0 +1,51 @@
+"""The parts a request works with, as app.py or a test built them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+from temporalio.client import Client
+
+from api.progress import RateMemory
+from api.starting import Starter
+from postwerk.archive.engine import Archive
+from postwerk.contracts.options import RetrySchedule
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """What the API needs to know of the settings."""
+
+    task_queue: str = "postwerk"
+    retry: RetrySchedule = field(default_factory=RetrySchedule)
+    """Taken for what a request leaves out."""
+    max_body_bytes: int = 50 * 1024 * 1024
+    max_part_bytes: int = 2 * 1024**3
+    public_url: str = ""
+    temporal_ui_url: str = ""
+    docs: bool = True
+
+
+class Parts:
+    """Everything the routes use, built once."""
+
+    def __init__(self, archive: Archive, client: Client, config: ApiConfig) -> None:
+        self.archive = archive
+        self.client = client
+        self.config = config
+        self.starter = Starter(archive, client, config.task_queue)
+        self.rates = RateMemory()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+UseParts = Annotated[Parts, Depends(_parts)]

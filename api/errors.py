@@ -1,0 +1,173 @@
+"""Every error as a problem document (RFC 9457), made in this one place."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from postwerk.errors import Conflict, ContentError, InvalidRequest, NotFound, PostwerkError, TooLarge
+
+log = logging.getLogger("postwerk.api")
+
+RETRY_SECONDS = 5
+MOST_ERRORS = 1000
+_TITLES = {
+    400: ("malformed", "The request cannot be read"),
+    404: ("not_found", "There is no such thing here"),
+    405: ("method_not_allowed", "This call does not exist"),
+    409: ("conflict", "The state does not allow this"),
+    413: ("too_large", "The request is too large"),
+    415: ("unsupported_media_type", "This kind of body is not taken here"),
+    422: ("invalid", "The request cannot be taken as it is"),
+    500: ("internal", "Something went wrong on our side"),
+    503: ("unavailable", "A part of the system is away"),
+}
+
+
+class MalformedBody(PostwerkError):
+    """The body cannot be read."""
+
+
+class UnsupportedType(PostwerkError):
+    """This kind of body is not taken here."""
+
+
+class Unavailable(PostwerkError):
+    """A part of the system is away; try again soon."""
+
+
+class InvalidFields(InvalidRequest):
+    """Several fields are wrong; `errors` names each."""
+
+    def __init__(self, message: str, errors: Sequence[dict[str, str]]) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
+
+
+class BrokenOff(PostwerkError):
+    """A part of a list stopped in the middle; `so_far` says what was taken before."""
+
+    def __init__(self, cause: PostwerkError, so_far: dict[str, Any]) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+        self.so_far = so_far
+
+
+_STATUS: tuple[tuple[type[PostwerkError], int], ...] = (
+    (MalformedBody, 400),
+    (UnsupportedType, 415),
+    (Unavailable, 503),
+    (TooLarge, 413),
+    (InvalidRequest, 422),
+    (ContentError, 422),
+    (NotFound, 404),
+    (Conflict, 409),
+)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(PostwerkError, _known)
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(SQLAlchemyError, _archive_away)
+    app.add_exception_handler(OSError, _archive_away)
+    app.add_exception_handler(TimeoutError, _archive_away)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    code: str | None = None,
+    errors: Sequence[dict[str, str]] = (),
+    **more: Any,
+) -> Response:
+    """A problem document as the answer."""
+    own_code, title = _TITLES.get(status, ("error", "The request failed"))
+    code = code or own_code
+    document = {
+        "type": f"urn:postwerk:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "code": code,
+        "request_id": request.scope.get("state", {}).get("request_id", ""),
+        "errors": list(errors)[:MOST_ERRORS],
+        **more,
+    }
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+    body = orjson.dumps(document, default=str)
+    return Response(body, status, headers, media_type="application/problem+json")
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    if isinstance(error, BrokenOff):
+        return _answer(request, error.cause, **error.so_far)
+    assert isinstance(error, PostwerkError)
+    return _answer(request, error)
+
+
+def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    code = getattr(error, "code", None)
+    return problem(request, status, error.message, code=code, errors=_named(error), **more)
+
+
+def _named(error: PostwerkError) -> list[dict[str, str]]:
+    if isinstance(error, InvalidFields):
+        return error.errors
+    if isinstance(error, InvalidRequest) and error.pointer != "#":
+        return [{"pointer": error.pointer, "code": error.code, "detail": error.message}]
+    return []
+
+
+async def _invalid_parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {
+            "pointer": "?" + "/".join(str(part) for part in problem["loc"][1:]),
+            "code": str(problem["type"]),
+            "detail": str(problem["msg"]),
+        }
+        for problem in error.errors()
+    ]
+    return problem(request, 422, "A parameter of the address cannot be taken.", errors=errors)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = problem(request, error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _archive_away(request: Request, error: Exception) -> Response:
+    """Full disk, locked or lost database: nothing was stored, and the caller may try again."""
+    if isinstance(error, IntegrityError):
+        return await unexpected(request, error)
+    log.warning("archive away: %s", type(error).__name__)
+    return problem(request, 503, "The archive does not answer; nothing was stored. Try again soon.")
+
+
+async def _client_gone(request: Request, error: Exception) -> Response:
+    log.info("client gone: %s %s (%s)", request.method, request.url.path, type(error).__name__)
+    return Response(status_code=499)
+
+
+async def unexpected(request: Request, error: Exception) -> Response:
+    """Ours. Logged by type and place: the message of an exception may hold addresses."""
+    where = "".join(traceback.format_tb(error.__traceback__)[-5:])
+    log.error("%s %s failed: %s\n%s", request.method, request.url.path, type(error).__name__, where)
+    return problem(request, 500, "This should not have happened; the request id finds it in our log.")

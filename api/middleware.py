@@ -1,0 +1,83 @@
+"""Around every request: its id, the security headers, and an answer even to a bug."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import unexpected
+
+_TAKEN_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_NOTHING_TO_LOAD = "default-src 'none'; frame-ancestors 'none'"
+_PAGES = ("/docs", "/redoc")
+"""The API's own pages load scripts; everything else is data."""
+
+
+class Envelope:
+    """Pure ASGI: a streaming body passes through untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        request_id = _request_id(request)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _dress(MutableHeaders(scope=message), request_id, scope["path"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001  the last line: the caller gets a problem document
+            answer = await unexpected(request, error)
+            if not started:
+                await answer(scope, receive, send_with_headers)
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id", "")
+    return given if _TAKEN_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+
+
+def _dress(headers: MutableHeaders, request_id: str, path: str) -> None:
+    headers["X-Request-Id"] = request_id
+    for name, value in _HEADERS.items():
+        headers.setdefault(name, value)
+    if not path.startswith(_PAGES):
+        headers["Content-Security-Policy"] = _NOTHING_TO_LOAD
+
+
+class WithoutQuery(logging.Filter):
+    """Takes the query off uvicorn's access lines: `q=` holds addresses."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and len(record.args) >= 3:
+            client, method, path, *rest = record.args
+            record.args = (client, method, str(path).partition("?")[0], *rest)
+        return True
+
+
+def keep_queries_out_of_the_log() -> None:
+    logger = logging.getLogger("uvicorn.access")
+    if not any(isinstance(known, WithoutQuery) for known in logger.filters):
+        logger.addFilter(WithoutQuery())

@@ -1,0 +1,146 @@
+"""Bulk sends: make, list, look at, start, cancel."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import Parts, UseParts
+from api.errors import UnsupportedType
+from api.ids import bulk_cursor, bulk_id_of
+from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken, problems
+from api.taking.body import media_type, whole_body
+from api.taking.json_body import read_json
+from api.taking.request import new_bulk_send, read_request
+from api.taking.storing import Tally, check_request, store_request
+from api.views import bulk_send_view, checked, taken
+from postwerk.archive import reads
+from postwerk.archive.intake import NewBulkSend, begin_cancel, queue_bulk_send
+from postwerk.contracts.orders import BulkSendInput
+from postwerk.contracts.states import ENDED, BulkState
+from postwerk.errors import Conflict, InvalidRequest
+
+router = APIRouter(prefix="/v1/bulk-sends", tags=["bulk sends"])
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BulkSendRequest"}}},
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Taken,
+    responses={
+        200: {"model": Checked, "description": "A dry run: nothing was stored"},
+        **problems(400, 413, 415, 422, 503),
+    },
+    openapi_extra=_BODY,
+)
+async def create(request: Request, response: Response, parts: UseParts, dry_run: bool = False) -> Any:
+    """Start a bulk send.
+
+    Once this answered 202 the send is stored and survives any crash. With `"validation": "permissive"` a
+    recipient that cannot be taken is listed in `errors` and the others are sent to; with `"strict"` one of
+    them refuses the whole request. The same address twice counts in `duplicates` and gets one mail.
+    """
+    wanted, entries = await _read(request, parts)
+    new = new_bulk_send(wanted, parts.config.retry, parts.now())
+    if dry_run:
+        response.status_code = 200
+        return checked(len(entries), await check_request(entries))
+    tally = await store_request(
+        parts.archive,
+        new,
+        entries,
+        keep_open=wanted.open,
+        strict=wanted.validation == "strict",
+        now=parts.now,
+    )
+    state = await _begin(parts, new, tally, wanted.open)
+    answer = taken(request, parts, new.id, state, len(entries), tally)
+    response.headers["Location"] = answer.links["self"]
+    return answer
+
+
+async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[msgspec.Raw]]:
+    if media_type(request)[0] != "application/json":
+        raise UnsupportedType("Send application/json.")
+    document, entries = read_json(await whole_body(request, parts.config.max_body_bytes))
+    return read_request(document), entries
+
+
+async def _begin(parts: Parts, new: NewBulkSend, tally: Tally, keep_open: bool) -> BulkState:
+    if keep_open:
+        return BulkState.OPEN
+    order = BulkSendInput(
+        bulk_id=new.id, messages=tally.accepted, deadline=new.options.deadline, batches=tally.batches
+    )
+    await parts.starter.start(order, new.name)
+    return BulkState.QUEUED
+
+
+@router.get("", response_model=BulkSendList, responses=problems(422, 503))
+async def list_all(
+    request: Request,
+    parts: UseParts,
+    state: Annotated[list[BulkState] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: str | None = None,
+) -> BulkSendList:
+    """The bulk sends, newest first."""
+    async with parts.archive.reading() as connection:
+        found = await reads.bulk_sends(
+            connection, states=state or (), limit=limit + 1, after=bulk_cursor(after)
+        )
+    page = [bulk_send_view(request, parts, send) for send in found[:limit]]
+    has_more = len(found) > limit
+    return BulkSendList(has_more=has_more, next=page[-1].id if has_more else None, data=page)
+
+
+@router.get("/{bulk_id}", response_model=BulkSendView, responses=problems(404, 422, 503))
+async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
+    """One bulk send: state, counts, rate and end in sight."""
+    return await _view(request, parts, bulk_id_of(bulk_id))
+
+
+@router.post(
+    "/{bulk_id}/start", status_code=202, response_model=BulkSendView, responses=problems(404, 409, 422, 503)
+)
+async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
+    """Close the list of an open bulk send and start it. Calling it again changes nothing."""
+    bulk_id = bulk_id_of(bulk_id)
+    async with parts.archive.writing() as connection:
+        send = await reads.bulk_send(connection, bulk_id)
+        if send.state is BulkState.OPEN and not send.accepted:
+            raise InvalidRequest("It has no recipients yet.", code="no_recipients")
+        if send.state in ENDED or send.state is BulkState.CANCELLING:
+            raise Conflict(f"This bulk send is {send.state}.")
+        queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
+    if queued:
+        await parts.starter.start_stored(bulk_id, parts.now())
+    return await _view(request, parts, bulk_id)
+
+
+@router.post(
+    "/{bulk_id}/cancel", status_code=202, response_model=BulkSendView, responses=problems(404, 409, 422, 503)
+)
+async def cancel(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
+    """Stop for good: every message not yet handed over ends `cancelled`. Calling it again changes nothing."""
+    bulk_id = bulk_id_of(bulk_id)
+    async with parts.archive.writing() as connection:
+        state = await begin_cancel(connection, bulk_id, "cancelled by the API")
+    if state in (BulkState.COMPLETED, BulkState.FAILED):
+        raise Conflict(f"This bulk send is {state}; there is nothing left to cancel.")
+    if state is BulkState.CANCELLING:
+        await parts.starter.cancel(bulk_id, parts.now())
+    return await _view(request, parts, bulk_id)
+
+
+async def _view(request: Request, parts: Parts, bulk_id: str) -> BulkSendView:
+    async with parts.archive.reading() as connection:
+        return bulk_send_view(request, parts, await reads.bulk_send(connection, bulk_id))

@@ -1,0 +1,80 @@
+"""Messages: find them, look at one with its attempts, and the exact bytes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import UseParts
+from api.ids import bulk_id_of, message_id_of, seq_cursor
+from api.schemas import MessageDetails, MessageList, problems
+from api.views import message_details, message_view
+from postwerk.archive import reads
+from postwerk.archive.reads import MessageFilter
+from postwerk.contracts.content import Content, MailIdentity, Recipient
+from postwerk.contracts.states import MessageState
+from postwerk.errors import InvalidRequest
+from postwerk.mime.composer import Composer
+
+router = APIRouter(prefix="/v1", tags=["messages"])
+
+
+@router.get("/bulk-sends/{bulk_id}/messages", response_model=MessageList, responses=problems(404, 422, 503))
+async def list_messages(
+    parts: UseParts,
+    bulk_id: str,
+    state: MessageState | None = None,
+    lane: Annotated[str | None, Query(max_length=255)] = None,
+    q: Annotated[str | None, Query(max_length=254, description="part of the address")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: str | None = None,
+) -> MessageList:
+    """The messages of a bulk send in their order."""
+    bulk_id, last_seen = bulk_id_of(bulk_id), seq_cursor(after)
+    wanted = MessageFilter(state=state, lane=_clean(lane, "?lane"), q=_clean(q, "?q"))
+    async with parts.archive.reading() as connection:
+        await reads.bulk_send(connection, bulk_id)
+        found = await reads.messages(connection, bulk_id, wanted, limit=limit + 1, after=last_seen)
+    page = [message_view(message) for message in found[:limit]]
+    has_more = len(found) > limit
+    return MessageList(has_more=has_more, next=str(page[-1].seq) if has_more else None, data=page)
+
+
+@router.get("/messages/{message_id}", response_model=MessageDetails, responses=problems(404, 422, 503))
+async def show(request: Request, parts: UseParts, message_id: str) -> MessageDetails:
+    """One message with every attempt made for it."""
+    bulk_id, seq = message_id_of(message_id)
+    async with parts.archive.reading() as connection:
+        message = await reads.message(connection, bulk_id, seq)
+        attempts = await reads.attempts(connection, bulk_id, seq)
+    return message_details(request, parts, message, attempts)
+
+
+@router.get(
+    "/messages/{message_id}/content",
+    response_class=Response,
+    responses={
+        200: {"content": {"message/rfc822": {}}, "description": "The mail as it goes out, byte for byte"},
+        **problems(404, 409, 422, 503),
+    },
+)
+async def content(parts: UseParts, message_id: str) -> Response:
+    """The exact bytes of the mail, rendered again."""
+    bulk_id, seq = message_id_of(message_id)
+    async with parts.archive.reading() as connection:
+        sent, accepted_at, recipient = await reads.sent_content(connection, bulk_id, seq)
+    mail = await asyncio.to_thread(_compose, sent, MailIdentity(bulk_id, accepted_at), recipient)
+    return Response(mail, media_type="message/rfc822")
+
+
+def _compose(sent: Content, identity: MailIdentity, recipient: Recipient) -> bytes:
+    return Composer(sent, identity).compose(recipient)
+
+
+def _clean(text: str | None, pointer: str) -> str | None:
+    """PostgreSQL takes no NUL and nobody's address holds one."""
+    if text is not None and ("\x00" in text or not text.isprintable()):
+        raise InvalidRequest("This holds characters no address has.", pointer=pointer, code="invalid_text")
+    return text or None

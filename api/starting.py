@@ -1,0 +1,96 @@
+"""Starting and cancelling the workflow of a stored bulk send. What fails here, the reconciler does again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import datetime, timedelta
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from postwerk.archive import reads
+from postwerk.archive.engine import Archive
+from postwerk.archive.intake import cancel_unstarted
+from postwerk.archive.plan import plan_batches
+from postwerk.contracts.orders import BulkSendInput
+from postwerk.rules.partition import SMALL_SEND
+from workflows.client import cancel_bulk_send, start_bulk_send
+
+log = logging.getLogger("postwerk.api")
+
+PATIENCE = 3.0
+"""Seconds a caller waits for Temporal; what is stored is accepted either way."""
+REST = 5.0
+"""Seconds in which nobody waits again after Temporal did not answer."""
+TEMPORAL_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
+"""What the SDK raises when the server cannot be reached; a lazy client's first connect is a RuntimeError."""
+_CANCELLED_AT_ONCE = 5
+"""Transactions of 2,000 messages that a cancel call settles itself; the reconciler does the rest."""
+
+
+class Starter:
+    """Brings what is in the archive to Temporal."""
+
+    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+        self._archive = archive
+        self._client = client
+        self._task_queue = task_queue
+        self._away_until = 0.0
+
+    async def start(self, order: BulkSendInput, name: str) -> bool:
+        """Start the workflow; False when Temporal is away, then the reconciler starts it."""
+        if time.monotonic() < self._away_until:
+            return False
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await start_bulk_send(self._client, order, task_queue=self._task_queue, name=name)
+        except TEMPORAL_AWAY as error:
+            self._away("start", order.bulk_id, error)
+            return False
+        return True
+
+    async def start_stored(self, bulk_id: str, now: datetime) -> bool:
+        """Start it by what the archive knows; small ones take their plan along."""
+        order, name = await self._order(bulk_id, now)
+        return await self.start(order, name)
+
+    async def cancel(self, bulk_id: str, now: datetime) -> bool:
+        """Cancel the workflow, or close the send here if it has none; False when that is not finished yet."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                if await cancel_bulk_send(self._client, bulk_id):
+                    return False
+        except TEMPORAL_AWAY as error:
+            self._away("cancel", bulk_id, error)
+            return False
+        return await self._close(bulk_id, now)
+
+    async def _order(self, bulk_id: str, now: datetime) -> tuple[BulkSendInput, str]:
+        async with self._archive.writing() as connection:
+            send = await reads.bulk_send(connection, bulk_id)
+            batches = None
+            if send.accepted <= SMALL_SEND:
+                plan = await plan_batches(connection, bulk_id, send.options.recipients_per_child)
+                batches = plan.orders
+        left = send.options.deadline
+        if send.started_at and send.deadline:  # its workflow was lost: the time it used stays used
+            left = max(send.deadline - now, timedelta(seconds=1))
+        order = BulkSendInput(bulk_id=bulk_id, messages=send.accepted, deadline=left, batches=batches)
+        return order, send.name
+
+    async def _close(self, bulk_id: str, now: datetime) -> bool:
+        after: int | None = 0
+        for _ in range(_CANCELLED_AT_ONCE):
+            async with self._archive.writing() as connection:
+                after = await cancel_unstarted(connection, bulk_id, now, after or 0)
+            if after is None:
+                return True
+        return False
+
+    def _away(self, what: str, bulk_id: str, error: BaseException) -> None:
+        self._away_until = time.monotonic() + REST
+        log.warning(
+            "temporal away: %s of %s is left to the reconciler (%s)", what, bulk_id, type(error).__name__
+        )

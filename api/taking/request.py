@@ -1,0 +1,154 @@
+"""A request's fields into what is stored: content and options, each checked where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import uuid_utils
+from pydantic import ValidationError
+
+from api.errors import InvalidFields
+from api.schemas import BulkSendRequest, RetryRequest
+from postwerk.archive.intake import NewBulkSend
+from postwerk.contracts.content import Content, Mailbox
+from postwerk.contracts.options import DEFAULT_DEADLINE, BulkOptions, RetrySchedule
+from postwerk.errors import InvalidRequest
+from postwerk.mime.headers import check_headers
+from postwerk.mime.templates import check_templates
+from postwerk.rules.addresses import parse_address, parse_mailbox
+from postwerk.rules.durations import bounded_duration
+from postwerk.rules.recipients import check_name, json_text
+
+SHORTEST_DEADLINE, LONGEST_DEADLINE = timedelta(minutes=1), timedelta(days=7)
+SHORTEST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(days=1)
+MOST_REPLY_TO = 10
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def read_request(document: dict[str, Any]) -> BulkSendRequest:
+    """The fields by name and type. Raises InvalidFields naming each wrong one."""
+    try:
+        return BulkSendRequest.model_validate(document)
+    except ValidationError as error:
+        raise InvalidFields(
+            "Some fields cannot be taken.", [_entry(problem) for problem in error.errors()]
+        ) from error
+
+
+def new_bulk_send(request: BulkSendRequest, defaults: RetrySchedule, now: datetime) -> NewBulkSend:
+    """What will be stored. Raises InvalidRequest pointing at the field."""
+    if request.open and request.validation == "strict":
+        raise InvalidRequest(
+            "Strict validation needs all recipients in this request; leave out `open`.",
+            pointer="#/validation",
+            code="strict_and_open",
+        )
+    if request.metadata:
+        json_text(request.metadata, "#/metadata")
+    return NewBulkSend(
+        id=new_bulk_id(),
+        name=check_name(request.name),
+        content=_content(request),
+        options=_options(request, defaults),
+        metadata=request.metadata,
+        created_at=now,
+    )
+
+
+def new_bulk_id() -> str:
+    """`bulk_` and a UUID 7 in 26 letters (Crockford base 32): ids sort by time."""
+    number = uuid_utils.uuid7().int
+    return "bulk_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def _content(request: BulkSendRequest) -> Content:
+    if request.text is None and request.html is None:
+        raise InvalidRequest("Give a text, an html, or both.", pointer="#/text", code="missing")
+    if request.variables:
+        json_text(request.variables, "#/variables")
+    with _at("#/headers"):
+        check_headers(request.headers)
+    content = Content(
+        sender=_mailbox(request.sender, "#/from"),
+        return_path=_return_path(request.return_path),
+        reply_to=_reply_to(request.reply_to),
+        subject=request.subject,
+        text=request.text,
+        html=request.html,
+        variables=request.variables,
+        headers=request.headers,
+    )
+    check_templates(content)
+    return content
+
+
+def _options(request: BulkSendRequest, defaults: RetrySchedule) -> BulkOptions:
+    deadline = DEFAULT_DEADLINE
+    if request.deadline is not None:
+        deadline = bounded_duration(
+            request.deadline, SHORTEST_DEADLINE, LONGEST_DEADLINE, pointer="#/deadline"
+        )
+    return BulkOptions(
+        recipients_per_child=request.recipients_per_child,
+        deadline=deadline,
+        retry=_retry(request.retry, defaults),
+        on_ambiguous=request.on_ambiguous,
+    )
+
+
+def _retry(given: RetryRequest, defaults: RetrySchedule) -> RetrySchedule:
+    chosen = defaults.model_dump()
+    for name in ("factor", "jitter"):
+        if getattr(given, name) is not None:
+            chosen[name] = getattr(given, name)
+    for name in ("initial", "maximum"):
+        if getattr(given, name) is not None:
+            chosen[name] = bounded_duration(
+                getattr(given, name), SHORTEST_RETRY, LONGEST_RETRY, pointer=f"#/retry/{name}"
+            )
+    return RetrySchedule(**chosen)
+
+
+def _mailbox(value: Any, pointer: str) -> Mailbox:
+    with _at(pointer):
+        return parse_mailbox(value)
+
+
+def _reply_to(value: Any) -> tuple[Mailbox, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        return (_mailbox(value, "#/reply_to"),)
+    if len(value) > MOST_REPLY_TO:
+        raise InvalidRequest(f"At most {MOST_REPLY_TO} addresses.", pointer="#/reply_to", code="too_many")
+    return tuple(_mailbox(one, f"#/reply_to/{index}") for index, one in enumerate(value))
+
+
+def _return_path(value: str | None) -> str | None:
+    if value is None:
+        return None
+    with _at("#/return_path"):
+        return parse_address(value)
+
+
+@contextmanager
+def _at(pointer: str) -> Iterator[None]:
+    """Errors that do not know their field get this one."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if error.pointer == "#":
+            error.pointer = pointer
+        raise
+
+
+def _entry(problem: Any) -> dict[str, str]:
+    steps = "".join("/" + str(step).replace("~", "~0").replace("/", "~1")[:200] for step in problem["loc"])
+    code = {"extra_forbidden": "unknown_field", "missing": "missing"}.get(
+        problem["type"], str(problem["type"])
+    )
+    detail = "This field is not known here." if code == "unknown_field" else str(problem["msg"])
+    return {"pointer": f"#{steps}", "code": code, "detail": detail}
