@@ -14,6 +14,8 @@ _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 _Q_SHORT = _Q_SAFE | {0x20}
 _BREAKABLE = re.compile(r"(?<=[^ ]) (?=[^ ])")
 
+_OVERLONG = re.compile(rb"(?m)^([^\r\n]{74,})(=20|=09)\r$")
+
 
 def fold(name: str, value: str) -> str:
     """`Name: value`, broken only where a single space already stands (RFC 5322 2.2.3)."""
@@ -64,7 +66,14 @@ def quoted_printable(text: str) -> bytes:
         # b2a_qp takes its kind of soft line break from the first line break it sees: there must be one.
         lines += "\r\n"
     encoded = binascii.b2a_qp(lines.encode(), istext=True)
-    return _without_traps(encoded)
+    return _without_traps(_without_overlong(encoded))
+
+
+def _without_overlong(encoded: bytes) -> bytes:
+    """RFC 2045 6.7 (5): b2a_qp does not count that a line's last space grows when it is encoded."""
+    if b"=20\r\n" in encoded or b"=09\r\n" in encoded:
+        return _OVERLONG.sub(rb"\1=\r\n\2\r", encoded)
+    return encoded
 
 
 def _without_traps(encoded: bytes) -> bytes:

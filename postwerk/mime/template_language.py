@@ -55,7 +55,6 @@ class Shape(NamedTuple):
     """The longest string written in a tag."""
     growth: int
     """How many times longer than its variables a joined string can become."""
-    loops: bool
 
 
 class _Tag(NamedTuple):
@@ -78,7 +77,7 @@ def examine(source: str) -> Shape:
         survey.take(tag)
         if survey.is_too_much():
             raise refused("the template is too complex: too many tags, branches or joined strings", tag.line)
-    return Shape(survey.looped_text, survey.literal, survey.naming * survey.shown, survey.loops)
+    return Shape(survey.looped_text, survey.literal, survey.naming * survey.shown)
 
 
 class _Survey:
@@ -88,7 +87,6 @@ class _Survey:
         self.tags = self.branches = self.depth = self.stop = 0
         self.looped_text = self.literal = 0
         self.naming = self.shown = 1
-        self.loops = False
 
     def take(self, tag: _Tag) -> None:
         if self.depth:
@@ -97,7 +95,6 @@ class _Survey:
         self.tags += 1
         self.branches += tag.keyword in ("if", "elif")
         self.depth += {"for": 1, "endfor": -1}.get(tag.keyword, 0)
-        self.loops = self.loops or tag.keyword == "for"
         self._take_values(tag)
 
     def _take_values(self, tag: _Tag) -> None:

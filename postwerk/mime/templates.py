@@ -14,7 +14,7 @@ from minijinja import Environment, TemplateError, safe
 from postwerk.contracts.content import Content, Recipient
 from postwerk.errors import ContentError, InvalidRequest
 from postwerk.mime.headers import is_template
-from postwerk.mime.template_filters import bound_filters
+from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
 
 MAX_SUBJECT_SOURCE = 4_000
@@ -22,12 +22,16 @@ MAX_BODY_SOURCE = 1024 * 1024
 MAX_LINE = 998
 MAX_BODY = 2 * 1024 * 1024
 MAX_VARIABLES = 256 * 1024
+MAX_ITEMS = 10_000
 MAX_DEPTH = 32
 
 MAX_FUEL = 50_000
-MIN_FUEL = 2_000
+MIN_FUEL = 1_000
 MAX_WORK = 50_000_000
 """Fuel times the heaviest thing an instruction can touch: about 0.1 s."""
+MAX_TOUCHED = 4_000_000
+_ITEM = 4
+"""A list's item costs about as much as four characters of a text."""
 
 _NAMED = re.compile(r"`([^`]{1,200})` is undefined")
 
@@ -88,7 +92,7 @@ class _Template:
             auto_escape_callback=lambda _name: html,
             finalizer=self._show_escaped if html else self._show,
         )
-        bound_filters(self._environment)
+        self._filters = BoundFilters(self._environment)
         try:
             self._environment.add_template("t", source)
         except (TemplateError, UnicodeError) as error:
@@ -98,6 +102,7 @@ class _Template:
         if self._static:
             return self._source
         self._left = self._max_characters
+        self._filters.renew()
         self._environment.fuel = _fuel(self._shape, weight)
         try:
             # Not render_str: its argument "name" collides with a variable of that name.
@@ -144,27 +149,38 @@ def check_templates(content: Content) -> None:
 
 
 def weigh(value: Any) -> int:
-    """The longest string or list in the variables: what one instruction can touch at most."""
+    """The longest text or list in the variables: what one instruction can touch at most."""
     total = [0]
-    heaviest = _weigh(value, 0, total)
+    try:
+        heaviest = _weigh(value, 0, total)
+    except UnicodeEncodeError:
+        raise ContentError("the variables contain half a character (a lone surrogate)") from None
     if total[0] > MAX_VARIABLES:
-        raise ContentError(f"the variables are larger than {MAX_VARIABLES} characters", code="too_large")
+        raise _variables_too_large()
     return heaviest
 
 
 def _weigh(value: Any, depth: int, total: list[int]) -> int:
     if isinstance(value, str):
-        total[0] += len(value)
+        total[0] += len(value) if value.isascii() else len(value.encode())
         return len(value)
     if isinstance(value, dict | list | tuple):
-        if depth == MAX_DEPTH:
-            raise ContentError(f"the variables are nested deeper than {MAX_DEPTH} levels", code="too_large")
+        if depth == MAX_DEPTH or len(value) > MAX_ITEMS:
+            raise ContentError(
+                f"the variables have more than {MAX_DEPTH} levels or {MAX_ITEMS} items", code="too_large"
+            )
         total[0] += len(value)
+        if total[0] > MAX_VARIABLES:
+            raise _variables_too_large()
         inner = value.values() if isinstance(value, dict) else value
-        return max([len(value), *(_weigh(item, depth + 1, total) for item in inner)])
+        return max([_ITEM * len(value), *(_weigh(item, depth + 1, total) for item in inner)])
     if value is not None and not isinstance(value, bool | int | float):
         raise ContentError("variables are JSON values: text, numbers, lists and objects")
     return 1
+
+
+def _variables_too_large() -> ContentError:
+    return ContentError(f"the variables are larger than {MAX_VARIABLES} characters", code="too_large")
 
 
 def _check_source(pointer: str, source: str, limit: int) -> None:
@@ -179,11 +195,11 @@ def _check_source(pointer: str, source: str, limit: int) -> None:
 
 
 def _fuel(shape: Shape, weight: int) -> int:
-    """Fewer instructions the more each can cost; without a loop the source bounds them already."""
-    if not shape.loops:
-        return MAX_FUEL
-    heaviest = max(max(weight, shape.literal) * shape.growth, shape.looped_text)
-    return max(min(MAX_FUEL, MAX_WORK // max(heaviest, 1)), MIN_FUEL)
+    """Fewer instructions the more each of them can cost."""
+    heaviest = max(max(weight, shape.literal) * shape.growth, shape.looped_text, 1)
+    if heaviest > MAX_TOUCHED:
+        raise ContentError("the template joins texts that are too long", code="template_too_expensive")
+    return max(min(MAX_FUEL, MAX_WORK // heaviest), MIN_FUEL)
 
 
 def _syntax_error(error: Exception) -> ContentError:

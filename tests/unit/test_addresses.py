@@ -29,7 +29,10 @@ def answer(parse, text):
     [
         ("ann@example.com", "ann@example.com"),
         ("  ann@example.com\r\n", "ann@example.com"),
-        ("Ann.Smith@EXAMPLE.Com", "Ann.Smith@example.com"),  # the local part's case is the receiver's business
+        (
+            "Ann.Smith@EXAMPLE.Com",
+            "Ann.Smith@example.com",
+        ),  # the local part's case is the receiver's business
         ("Postmaster@Example.com", "Postmaster@example.com"),
         ("o'neill+tag@example.com", "o'neill+tag@example.com"),
         ("ann@shop.test", "ann@shop.test"),
@@ -96,12 +99,16 @@ def test_what_is_no_bare_address_is_refused_with_a_short_reason(text):
 
 LETTERS = st.sampled_from("abzAZ019-_.+'!#=?~`{|}%$&*^/@\"<>(),:;[]\\ \t\r\n\0üß中\u202e\u00a0٣")
 LABELS = st.one_of(
-    st.sampled_from(["com", "de", "test", "local", "invalid", "XN--bcher-kva", "xn--a", "ab--c", "b-ü", LABEL, "1"]),
+    st.sampled_from(
+        ["com", "de", "test", "local", "invalid", "XN--bcher-kva", "xn--a", "ab--c", "b-ü", LABEL, "1"]
+    ),
     st.text("abAZ09-", max_size=6),
     st.integers(1, 70).map(lambda n: "x" * n),
 )
 DOMAINS = st.one_of(st.lists(LABELS, min_size=1, max_size=5).map(".".join), st.text(LETTERS, max_size=12))
-LOCALS = st.one_of(st.text(LETTERS, max_size=10), st.integers(0, 70).map(lambda n: "L" * n), st.just("Postmaster"))
+LOCALS = st.one_of(
+    st.text(LETTERS, max_size=10), st.integers(0, 70).map(lambda n: "L" * n), st.just("Postmaster")
+)
 NEAR_ADDRESSES = st.builds("{}@{}".format, LOCALS, DOMAINS)
 AROUND = st.sampled_from(["", " ", "\r\n", "\x0b", "\x1c", "\u00a0"])
 
