@@ -16,22 +16,18 @@ from postwerk.errors import ContentError, InvalidRequest
 from postwerk.mime.headers import is_template
 from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
+from postwerk.mime.variables import weigh
 
 MAX_SUBJECT_SOURCE = 4_000
 MAX_BODY_SOURCE = 1024 * 1024
 MAX_LINE = 998
 MAX_BODY = 2 * 1024 * 1024
-MAX_VARIABLES = 256 * 1024
-MAX_ITEMS = 10_000
-MAX_DEPTH = 32
 
 MAX_FUEL = 50_000
 MIN_FUEL = 1_000
 MAX_WORK = 50_000_000
 """Fuel times the heaviest thing an instruction can touch: about 0.1 s."""
 MAX_TOUCHED = 4_000_000
-_ITEM = 4
-"""A list's item costs about as much as four characters of a text."""
 
 _NAMED = re.compile(r"`([^`]{1,200})` is undefined")
 
@@ -146,41 +142,6 @@ def check_templates(content: Content) -> None:
         weigh(content.variables)
     except ContentError as error:
         raise InvalidRequest(error.message, pointer="#/variables", code=error.code) from None
-
-
-def weigh(value: Any) -> int:
-    """The longest text or list in the variables: what one instruction can touch at most."""
-    total = [0]
-    try:
-        heaviest = _weigh(value, 0, total)
-    except UnicodeEncodeError:
-        raise ContentError("the variables contain half a character (a lone surrogate)") from None
-    if total[0] > MAX_VARIABLES:
-        raise _variables_too_large()
-    return heaviest
-
-
-def _weigh(value: Any, depth: int, total: list[int]) -> int:
-    if isinstance(value, str):
-        total[0] += len(value) if value.isascii() else len(value.encode())
-        return len(value)
-    if isinstance(value, dict | list | tuple):
-        if depth == MAX_DEPTH or len(value) > MAX_ITEMS:
-            raise ContentError(
-                f"the variables have more than {MAX_DEPTH} levels or {MAX_ITEMS} items", code="too_large"
-            )
-        total[0] += len(value)
-        if total[0] > MAX_VARIABLES:
-            raise _variables_too_large()
-        inner = value.values() if isinstance(value, dict) else value
-        return max([_ITEM * len(value), *(_weigh(item, depth + 1, total) for item in inner)])
-    if value is not None and not isinstance(value, bool | int | float):
-        raise ContentError("variables are JSON values: text, numbers, lists and objects")
-    return 1
-
-
-def _variables_too_large() -> ContentError:
-    return ContentError(f"the variables are larger than {MAX_VARIABLES} characters", code="too_large")
 
 
 def _check_source(pointer: str, source: str, limit: int) -> None:
