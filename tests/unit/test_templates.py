@@ -237,7 +237,7 @@ BOMBS = {
     "replace nothing": ("{{ x|replace('', x) }}", {"x": "x" * 200_000}),
     "urlencode": ("{{ x" + "|urlencode" * 80 + " }}", {"x": "%" * 250_000}),
     "python filters in a loop": (
-        "{% for i in range(99) %}{% set y = x|urlencode|replace('a', 'b') %}{% set z = x|tojson %}{% endfor %}",
+        "{% for i in range(9) %}{% set y=x|urlencode|replace('a', 'b') %}{% set z=x|tojson %}{% endfor %}",
         {"x": "%" * 80_000},
     ),
     "tojson": ("{{ x" + "|tojson|string" * 20 + " }}", {"x": '"' * 250_000}),
