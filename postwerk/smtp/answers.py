@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiosmtplib import SMTPResponse
+from aiosmtplib import SMTPResponse, SMTPServerDisconnected
 
 from postwerk.contracts.smtp import Reply, Trouble
 from postwerk.smtp.protocol import StrictProtocol
@@ -41,4 +41,4 @@ def insist_on_step(protocol: StrictProtocol, *, refusal_may_be_early: bool = Fal
         raise Refused(as_reply(unasked))
     if unasked is not None:
         raise NotSmtp(f"a reply that nobody asked for: {unasked.code} {as_reply(unasked).text}")
-    raise protocol.fault or NotSmtp("bytes that nobody asked for")
+    raise protocol.fault or SMTPServerDisconnected("the connection is closing")

@@ -175,11 +175,10 @@ class Conversation:
 
     def _final(self, answer: SMTPResponse) -> Reply:
         """RFC 5321 4.2.5: any 2yz after the dot means the server has taken the message."""
-        unasked = self._protocol.unasked
-        if answer.code < 400 and answer.code >= 300:
+        if 300 <= answer.code < 400:
             raise NotSmtp(f"{answer.code} in reply to the dot")
-        if unasked is not None and unasked.code != 421:
-            raise NotSmtp("two replies to the dot")  # which one is its own nobody can say
+        if self._protocol.said_too_much:
+            raise NotSmtp("more than one reply to the dot")  # nobody can say which one is its own
         if answer.code == 421:
             self.abort()
         return as_reply(answer)

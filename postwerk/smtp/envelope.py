@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from aiosmtplib.email import parse_address
 
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
+# An atom or one quoted string, and a domain or an address literal (RFC 5321 4.1.2, RFC 6531)
+_ANY_ADDRESS = re.compile(
+    r"""(?:[^\s<>()@,;:\\"\[\]]+|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")@[^\s<>()@,;\\"]+"""
+)
 MAX_ADDRESS_BYTES = 320
 
 
@@ -90,7 +94,8 @@ def _unusual_mailbox(address: str) -> bytes:
         mailbox = address.encode("utf-8")
     except ValueError:
         changed, mailbox = True, b""
-    if changed or "@" not in address or not address.isprintable() or len(mailbox) > MAX_ADDRESS_BYTES:
+    well_formed = _ANY_ADDRESS.fullmatch(address) and address.isprintable()
+    if changed or not well_formed or len(mailbox) > MAX_ADDRESS_BYTES:
         raise Unsendable("the address is not valid in SMTP")
     return mailbox
 

@@ -7,6 +7,7 @@ int(), and writes a whole message at once without looking whether anyone reads i
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from typing import cast
 
@@ -16,6 +17,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from postwerk.smtp.reply import NotSmtp, take_reply
 
 CHUNK_BYTES = 65536
+KERNEL_BUFFER_BYTES = 131072
 
 
 class StrictProtocol(SMTPProtocol):
@@ -37,6 +39,10 @@ class StrictProtocol(SMTPProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.raw_transport = cast(asyncio.WriteTransport, transport)
+        # Keep the kernel from swallowing megabytes that nobody has read: else the dot would be "written" long
+        # before the server has the message, and more would be ambiguous than needs be.
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
@@ -95,6 +101,13 @@ class StrictProtocol(SMTPProtocol):
             and not (self._owed or self._answers or self._unread)
             and self.is_connected
         )
+
+    @property
+    def said_too_much(self) -> bool:
+        """Something came that was neither owed nor a goodbye."""
+        if self.unasked is not None and self.unasked.code != 421:
+            return True
+        return isinstance(self._fault, NotSmtp)
 
     @property
     def fault(self) -> Exception | None:

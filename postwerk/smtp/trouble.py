@@ -15,6 +15,7 @@ from postwerk.smtp.reply import NotSmtp, clean_line
 WIRE_ERRORS = (SMTPException, OSError)
 """All that a wire may raise; ssl errors, timeouts and name errors are OSErrors."""
 
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _OUR_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
@@ -26,9 +27,7 @@ def trouble_of(error: BaseException, stage: Stage) -> tuple[Trouble, str]:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return Trouble.CERTIFICATE, clean_line(f"certificate refused: {cause.verify_message}")
     for cause in chain:
-        if isinstance(cause, ssl.SSLError) and not isinstance(
-            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
-        ):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _CUT_OFF):
             return Trouble.TLS, clean_line(f"TLS failed: {cause.reason or 'handshake'}")
     if isinstance(error, NotSmtp):
         return Trouble.PROTOCOL, clean_line(error.message)
@@ -44,6 +43,8 @@ def _connect_trouble(error: BaseException) -> tuple[Trouble, str]:
         return Trouble.REFUSED, "the host name does not resolve"
     if isinstance(error, OSError) and error.errno in _OUR_SHORTAGE:
         return Trouble.LOCAL, f"no socket left here: {errno.errorcode[error.errno]}"
+    if isinstance(error, ConnectionResetError):
+        return Trouble.LOST, "connection reset at once"
     if isinstance(error, ConnectionRefusedError):
         return Trouble.REFUSED, "connection refused"
     return Trouble.REFUSED, clean_line(f"no connection: {getattr(error, 'strerror', None) or error}")
