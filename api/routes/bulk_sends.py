@@ -51,8 +51,8 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     wanted, entries = await _read(request, parts)
     new = new_bulk_send(wanted, parts.config.retry, parts.now())
     if dry_run:
-        response.status_code = 200
-        return checked(len(entries), await check_request(entries))
+        found = checked(len(entries), await check_request(entries))
+        return Response(found.model_dump_json(), media_type="application/json")
     tally = await store_request(
         parts.archive,
         new,

@@ -1,0 +1,102 @@
+"""The API in this process, everything real but Temporal: a stand-in that remembers what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx2
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.app import create_app
+from api.dependencies import ApiConfig, Parts
+from postwerk.archive.engine import Archive
+from postwerk.contracts.orders import BulkSendInput
+
+
+class RecordingTemporal:
+    """What workflows/client.py asks of a Temporal client, answered from memory."""
+
+    namespace = "default"
+
+    def __init__(self) -> None:
+        self.started: dict[str, BulkSendInput] = {}
+        self.cancelled: list[str] = []
+        self.away = False
+        self.workers = 1
+        self.workflow_service = SimpleNamespace(describe_task_queue=self._describe_task_queue)
+
+    async def start_workflow(self, _name: str, order: BulkSendInput, *, id: str, **_options: Any) -> None:
+        self._answer()
+        self.started.setdefault(id, order)
+
+    def get_workflow_handle(self, workflow_id: str) -> Any:
+        async def cancel(**_options: Any) -> None:
+            self._answer(workflow_id)
+            self.cancelled.append(workflow_id)
+
+        async def describe(**_options: Any) -> None:
+            self._answer(workflow_id)
+
+        return SimpleNamespace(cancel=cancel, describe=describe)
+
+    async def _describe_task_queue(self, *_request: Any, **_options: Any) -> Any:
+        self._answer()
+        return SimpleNamespace(pollers=[SimpleNamespace(identity=str(n)) for n in range(self.workers)])
+
+    def _answer(self, workflow_id: str | None = None) -> None:
+        if self.away:
+            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+        if workflow_id is not None and workflow_id not in self.started:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+
+
+class Door:
+    """The API, its parts, and a client that calls it."""
+
+    def __init__(self, parts: Parts, temporal: RecordingTemporal, http: httpx2.AsyncClient) -> None:
+        self.parts = parts
+        self.archive = parts.archive
+        self.temporal = temporal
+        self.http = http
+
+    async def send(self, **changes: Any) -> httpx2.Response:
+        """POST a valid bulk send, changed as said; None leaves a field out."""
+        return await self.http.post("/v1/bulk-sends", json=a_bulk_send(**changes))
+
+    async def open(self, **changes: Any) -> str:
+        """The id of an open bulk send without recipients."""
+        answer = await self.send(open=True, recipients=None, **changes)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    async def upload(self, bulk_id: str, body: Any, kind: str, **headers: str) -> httpx2.Response:
+        return await self.http.post(
+            f"/v1/bulk-sends/{bulk_id}/recipients", content=body, headers={"content-type": kind, **headers}
+        )
+
+
+def a_bulk_send(**changes: Any) -> dict[str, Any]:
+    """A valid request; `from_` stands for `from`."""
+    request: dict[str, Any] = {
+        "name": "spring",
+        "from": "Shop <news@shop.example>",
+        "subject": "Hello {{ first_name }}",
+        "text": "Dear {{ first_name }},",
+        "variables": {"first_name": "friend"},
+        "recipients": [{"to": "ada@example.com"}],
+    }
+    request.update({name.rstrip("_"): value for name, value in changes.items()})
+    return {name: value for name, value in request.items() if value is not None}
+
+
+@asynccontextmanager
+async def open_door(archive: Archive, config: ApiConfig | None = None) -> AsyncIterator[Door]:
+    temporal = RecordingTemporal()
+    parts = Parts(archive, cast(Client, temporal), config or ApiConfig())
+    transport = httpx2.ASGITransport(create_app(parts))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+        yield Door(parts, temporal, http)
