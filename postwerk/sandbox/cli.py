@@ -26,13 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sandbox; the exit code is 2 when it cannot start."""
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     try:
-        config = _config(_parser().parse_args(arguments))
+        config = parse(arguments)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, _say))
     except (ConfigurationError, sqlite3.Error, OSError) as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return _CANNOT_START
     return 0
+
+
+def parse(arguments: Sequence[str] | None = None) -> SandboxConfig:
+    """Read the command line."""
+    return _config(_parser().parse_args(arguments))
 
 
 def _say(line: str) -> None:
