@@ -1,0 +1,1 @@
+"""The whole of Postwerk on one machine, as child processes: `python -m postwerk dev` and `demo`."""
