@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sqlite3
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,6 +20,20 @@ _CANNOT_START = 2
 # The ledger's thread has little to do and must not wait the default 5 ms behind a busy event loop to do it.
 _SWITCH_INTERVAL_SECONDS = 0.0005
 
+_ADDRESSES = """\
+The local part, up to a `+`, says what happens (N: only the first N attempts; without it always):
+  ok, anything else      250
+  deferN                 451 at RCPT
+  greylist               450 at RCPT until --greylist-seconds after the first contact
+  bounce                 550 at RCPT
+  full                   452 at RCPT, mailbox full
+  slowN                  250, N seconds late (2 without a number)
+  reject-after-dotN      554 after the final dot
+  hang-after-dotN        taken, but no reply ever
+  drop-after-dotN        taken, then the connection closes without a reply
+  drop-at-dataN          the connection closes at DATA, nothing is taken
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sandbox; the exit code is 2 when it cannot start."""
@@ -29,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = parse(arguments)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, _say))
-    except (ConfigurationError, sqlite3.Error, OSError) as error:
+    except ConfigurationError as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return _CANNOT_START
     return 0
@@ -49,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m postwerk.sandbox",
         description="A fake mail server: the recipient's address says how it behaves. It delivers nothing.",
+        epilog=_ADDRESSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(

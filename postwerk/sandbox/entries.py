@@ -80,6 +80,8 @@ def _readable(subject: str) -> str:
     if "=?" not in subject:
         return subject
     try:
-        return str(make_header(decode_header(subject)))
+        decoded = str(make_header(decode_header(subject)))
     except (HeaderParseError, LookupError, ValueError):
         return subject
+    # The charset `unknown-8bit` yields lone surrogates, which neither SQLite nor a page can hold.
+    return decoded.encode("utf-8", "replace").decode()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -42,7 +43,10 @@ async def serve(config: SandboxConfig, ready: Callable[[str], None]) -> None:
 async def _both_doors(
     config: SandboxConfig, path: Path, smtp: socket.socket, http: socket.socket
 ) -> AsyncIterator[None]:
-    ledger, reader = Ledger(path), Reader(path)
+    try:
+        ledger, reader = Ledger(path), Reader(path)
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"cannot keep the ledger in {path}: {error}") from error
     sandbox = Sandbox(config, ledger)
     mail_door = await asyncio.get_running_loop().create_server(lambda: Session(sandbox), sock=smtp)
     web_door = _WebServer(_web_config(web_app(sandbox, reader)))
@@ -51,6 +55,8 @@ async def _both_doors(
         yield
     finally:
         mail_door.close()
+        # Who waits for a 250 gets it: the message is ours, and without the reply it would be sent again.
+        await ledger.flush()
         sandbox.say_goodbye()
         web_door.should_exit = True
         await asyncio.wait([web], timeout=_LONGEST_GOODBYE_SECONDS)

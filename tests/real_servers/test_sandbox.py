@@ -325,7 +325,13 @@ def test_a_port_that_is_taken_is_one_clear_line_and_exit_code_2(sandbox: Sandbox
 
 
 @pytest.mark.parametrize(
-    "option", [["--rate-per-domain", "fast"], ["--max-connections", "0"], ["--ack-delay", "-1"]]
+    "option",
+    [
+        ["--rate-per-domain", "fast"],
+        ["--max-connections", "0"],
+        ["--ack-delay", "-1"],
+        ["--ledger", "/nowhere/ledger.sqlite"],
+    ],
 )
 def test_a_setting_that_makes_no_sense_is_one_clear_line_and_exit_code_2(option: list[str]) -> None:
     command = [sys.executable, "-m", "postwerk.sandbox", "--smtp-port", "0", "--http-port", "0", *option]

@@ -130,6 +130,7 @@ def test_a_hostile_mail_is_shown_as_text_and_its_html_only_in_a_sandboxed_frame(
         b"Content-Type: multipart/mixed; boundary=\r\n\r\n--\r\n",
         b"Content-Type: text/plain; charset=nonsense\r\nContent-Transfer-Encoding: base64\r\n\r\n%%%\r\n",
         b"Subject: =?utf-8?b?!!!?= =?nonsense?q?x?=\r\nFrom: =?\r\nDate: never\r\n\r\n",
+        b"Subject: =?unknown-8bit?q?=ED=A0=80?=\r\n\r\n",
         b"Content-Disposition: attachment; filename*=x''%FF\r\n\r\n",
     ],
 )
