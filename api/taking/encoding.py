@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 import charset_normalizer
 
@@ -10,6 +11,7 @@ from postwerk.errors import InvalidRequest
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _LONGEST_BOM = 3
+_UTF8_LETTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 # Python knows codecs that are no text encodings; these are the ones lists really come in.
 _READABLE = {
     *(
@@ -45,6 +47,7 @@ class TextReader:
     def __init__(self, charset: str | None = None) -> None:
         self._declared = _known(charset) if charset else None
         self._head: bytes | None = b""
+        self._held = b""
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, data: bytes, *, last: bool = False) -> str:
@@ -69,9 +72,14 @@ class TextReader:
 
     def _decode(self, data: bytes, last: bool) -> str:
         if self._decoder is None:
+            data, self._held = self._held + data, b""
             if data.isascii():
                 return data.decode("ascii")
-            self._decoder = _decoder(_guess(data))
+            encoding = _guess(data, last)
+            if encoding is None:
+                self._held = data
+                return ""
+            self._decoder = _decoder(encoding)
         try:
             return self._decoder.decode(data, last)
         except UnicodeDecodeError as error:
@@ -92,15 +100,20 @@ def _known(charset: str) -> str:
     return name
 
 
-def _guess(data: bytes) -> str:
+def _guess(data: bytes, last: bool) -> str | None:
+    """None when the only character that could tell is cut in two."""
+    decoder = _decoder("utf-8")
     try:
-        _decoder("utf-8").decode(data, False)
+        decoder.decode(data, last)
     except UnicodeDecodeError:
-        # Old spreadsheets write Windows-1252. Anything else would be a guess with wrong names in the mail.
+        # Old spreadsheets write Windows-1252. Anything else would be a guess with wrong names in the mail,
+        # and so would be UTF-8 with a damaged byte.
+        if _UTF8_LETTER.search(data):
+            raise _unreadable("The text is not valid UTF-8") from None
         if charset_normalizer.from_bytes(data[:65536], cp_isolation=["cp1252"]).best() is None:
             raise _unreadable("The text is neither UTF-8 nor Windows-1252") from None
         return "cp1252"
-    return "utf-8"
+    return None if decoder.getstate()[0] and not _UTF8_LETTER.search(data) else "utf-8"
 
 
 def _unreadable(what: str) -> InvalidRequest:
