@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -86,7 +85,7 @@ async def test_never_more_than_twenty_connections_at_once(tmp_path: Path) -> Non
             watching.cancel()
 
     events = [(entry["at"], 1) for entry in server.entries("open")]
-    events += [(entry["at"], -1) for entry in server.entries("end")]
+    events += [(entry["at"], -1) for entry in server.entries("line") if entry["raw"] == "QUIT\r\n"]
     running = seen = 0
     for _, change in sorted(events, key=lambda event: (event[0], event[1])):
         running += change
@@ -176,7 +175,7 @@ async def test_a_fresh_connection_lost_at_mail_is_a_failure_and_not_tried_again(
 @pytest.mark.parametrize("fault", ["close", "reset", "hang"])
 async def test_a_used_connection_lost_after_the_dot_is_never_tried_again(tmp_path: Path, fault: str) -> None:
     with ScriptedServer(tmp_path, {"dot": ["250 ok", fault]}) as server:
-        async with a_pool(server) as pool:
+        async with a_pool(server, stages={"dot": 0.4}) as pool:
             await send_over(pool)
             second = await send_over(pool)
 
@@ -230,13 +229,13 @@ async def test_who_waits_longest_is_served_first(tmp_path: Path) -> None:
 
 async def test_no_lane_waits_for_another(tmp_path: Path) -> None:
     with ScriptedServer(tmp_path, {"mail": "hang"}, {}) as server:
-        async with a_pool(server, connections_per_lane=1, stages={"mail": 1}) as pool:
+        async with a_pool(server, connections_per_lane=1) as pool:
             stuck = asyncio.create_task(send_over(pool, "hanging"))
             await until(lambda: "MAIL" in server.verbs)
-            started = time.monotonic()
             assert (await send_over(pool, "healthy")).stage is Stage.DOT
-            assert time.monotonic() - started < 0.5
-            assert (await stuck).trouble is Trouble.TIMEOUT
+            assert not stuck.done()
+            stuck.cancel()
+            await asyncio.wait([stuck])
 
 
 async def test_a_spent_connection_keeps_its_place_until_it_is_gone(tmp_path: Path) -> None:
