@@ -1,7 +1,7 @@
 """Ends what a supervisor leaves behind when it is killed itself. Run as a script of its own session.
 
-It reads "+<group>" and "-<group>" lines; the end of input means that the supervisor is gone. A pipe tells that
-on every system and whichever thread started a child, which PR_SET_PDEATHSIG does not.
+It reads "+<group>" and "-<group>" lines; the end of input means that the supervisor is gone. A pipe tells
+that on every system and whichever thread started a child, which PR_SET_PDEATHSIG does not.
 """
 
 from __future__ import annotations
