@@ -48,6 +48,7 @@ class Conversation:
         self._stage = Stage.MAIL
         self._dot_written = False
         self._busy = False
+        self._claiming = False
         self._needs_reset = False
         self._closed = False
 
@@ -114,6 +115,8 @@ class Conversation:
                 self.abort()
             return self._exchange(started, end.reply, end.trouble, end.detail)
         except WIRE_ERRORS as error:
+            if self._claiming:  # the journal's disk or database failed, not the wire
+                raise
             self.abort()
             trouble, detail = trouble_of(error, self._stage)
             self.stale = self.stale and trouble is not Trouble.TIMEOUT  # one long wait is enough
@@ -147,7 +150,10 @@ class Conversation:
     async def _claim(self, before_data: Callable[[], Awaitable[bool]]) -> None:
         """The last moment to stay at home: someone may have cancelled the message meanwhile."""
         self._stage = Stage.DATA
-        if not await before_data():
+        self._claiming = True
+        ours = await before_data()
+        self._claiming = False
+        if not ours:
             raise Refused(None, Trouble.LOCAL, NO_LONGER_OURS)
 
     async def _data(self) -> None:

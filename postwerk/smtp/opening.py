@@ -96,12 +96,14 @@ class _Opening:
         self.stage = Stage.STARTTLS
         if self._protocol.fault is not None:
             raise self._protocol.fault
-        async with asyncio.timeout(self._limits.tls.total_seconds()):
+        limit = self._limits.tls.total_seconds()
+        async with asyncio.timeout(limit):
             transport = await asyncio.get_running_loop().start_tls(
                 cast(asyncio.WriteTransport, self._protocol.transport),
                 self._protocol,
                 self._relay.tls_context,
                 server_hostname=self._relay.host,
+                ssl_handshake_timeout=2 * limit,  # the loop's own limit would look like a lost connection
             )
         if transport is None:
             raise aiosmtplib.SMTPServerDisconnected("lost in the handshake")

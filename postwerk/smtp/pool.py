@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from postwerk.contracts.smtp import Exchange, Stage
+from postwerk.errors import ConfigurationError
 from postwerk.smtp.conversation import Conversation
 from postwerk.smtp.opening import open_conversation
 from postwerk.smtp.relay import RelayConfig
@@ -22,6 +23,10 @@ class PoolLimits:
     messages_per_connection: int = 100
     """Many relays close after about a hundred; going first keeps that from looking like a failure."""
     idle: timedelta = timedelta(seconds=30)
+
+    def __post_init__(self) -> None:
+        if self.connections_per_lane < 1 or self.messages_per_connection < 1 or self.idle <= timedelta():
+            raise ConfigurationError("a connection pool needs limits above zero")
 
 
 @dataclass(slots=True)
@@ -40,33 +45,47 @@ class _Lane:
 class Lease:
     """A connection of a lane, lent to one task until `pool.release(lease)`."""
 
-    __slots__ = ("_most", "_relay", "conversation", "lane", "released")
+    __slots__ = ("_limits", "_relay", "conversation", "lane", "released")
 
-    def __init__(self, lane: str, conversation: Conversation, relay: RelayConfig, most: int) -> None:
-        self._most = most
+    def __init__(self, lane: str, conversation: Conversation, relay: RelayConfig, limits: PoolLimits) -> None:
         self.lane = lane
         self.conversation = conversation
         self.released = False
         self._relay = relay
+        self._limits = limits
 
     @property
     def usable(self) -> bool:
         """Whether another message may go over this connection."""
-        return self.conversation.usable and self.conversation.messages < self._most
+        return self.conversation.usable and not self.is_spent
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the connection has carried as many messages as it may."""
+        return self.conversation.messages >= self._limits.messages_per_connection
 
     async def send(
         self, sender: str, recipient: str, message: bytes, before_data: Callable[[], Awaitable[bool]]
     ) -> Exchange:
-        """`Conversation.send`; a connection that ended while idle is replaced once, without a failure."""
+        """`Conversation.send`; a connection that is spent, or ended meanwhile, is replaced without a failure.
+
+        It is replaced only while the server has not answered this message's MAIL: nothing goes out twice.
+        """
+        if not self.usable and (failure := await self._replace()):
+            return failure
         exchange = await self.conversation.send(sender, recipient, message, before_data)
         if not self.conversation.stale or exchange.stage is not Stage.MAIL:
             return exchange
-        self.conversation.abort()
+        return await self._replace() or await self.conversation.send(sender, recipient, message, before_data)
+
+    async def _replace(self) -> Exchange | None:
+        """Another connection in the same place, or why there is none."""
+        await self.conversation.quit()
         opened = await open_conversation(self._relay)
         if isinstance(opened, Exchange):
             return opened
         self.conversation = opened
-        return await opened.send(sender, recipient, message, before_data)
+        return None
 
 
 class ConnectionPool:
@@ -111,7 +130,7 @@ class ConnectionPool:
         if isinstance(conversation, Exchange):
             self._give_permit(lane)
             return conversation
-        return Lease(lane, conversation, self._relay, self._limits.messages_per_connection)
+        return Lease(lane, conversation, self._relay, self._limits)
 
     def release(self, lease: Lease) -> None:
         """Take a connection back: to the idle ones, or with a goodbye in the background if it is spent."""
@@ -122,7 +141,7 @@ class ConnectionPool:
         if not conversation.usable or self._closed:
             conversation.abort()
             self._give_permit(lease.lane)
-        elif conversation.messages >= self._limits.messages_per_connection:
+        elif lease.is_spent:
             self._say_goodbye(lease.lane, conversation)
         else:
             now = asyncio.get_running_loop().time()

@@ -82,6 +82,11 @@ def _own_name() -> str:
     return name if "." in name and _EHLO_NAME.fullmatch(name) else "[127.0.0.1]"
 
 
+def _fits_dns(host: str) -> bool:
+    """An empty label or one of more than 63 characters would raise a UnicodeError at every connect."""
+    return ":" in host or all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RelayConfig:
     """One SMTP server that takes our messages. Checked when built."""
@@ -132,7 +137,7 @@ class RelayConfig:
     def _check_destination(self) -> None:
         if not self.host:
             raise _wrong("names no host", f"use {FORMS}")
-        if not _HOST.fullmatch(self.host):
+        if not _HOST.fullmatch(self.host) or not _fits_dns(self.host):
             raise _wrong("has a host that is neither a name nor an address", f"use {FORMS}")
         if not 0 < self.port < 65536:
             raise _wrong("has a bad port", "use a number from 1 to 65535")

@@ -303,13 +303,17 @@ async def test_a_refused_recipient_is_not_claimed(tmp_path: Path) -> None:
     assert exchange.stage is Stage.RCPT
 
 
-async def test_a_claim_that_fails_aborts_the_connection_and_comes_out(tmp_path: Path) -> None:
+# a full disk and a database's timeout are OSErrors, as a lost connection is
+@pytest.mark.parametrize("error", [LookupError, OSError, TimeoutError, ConnectionError])
+async def test_a_claim_that_fails_aborts_the_connection_and_comes_out(
+    tmp_path: Path, error: type[Exception]
+) -> None:
     async def broken() -> bool:
-        raise LookupError("journal is gone")
+        raise error("the journal is gone")
 
     with ScriptedServer(tmp_path) as server:
         conversation = await a_conversation(server)
-        with pytest.raises(LookupError):
+        with pytest.raises(error, match="journal"):
             await conversation.send("news@example.org", "anna@example.net", LETTER, broken)
 
     assert not conversation.usable

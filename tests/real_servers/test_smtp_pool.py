@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from postwerk.contracts.smtp import Exchange, Stage, Trouble
+from postwerk.errors import ConfigurationError
 from postwerk.smtp import ConnectionPool, Lease, PoolLimits
 from tests.support.scripted_server import LETTER, ScriptedServer
 
@@ -105,6 +106,39 @@ async def test_after_a_hundred_messages_a_connection_says_goodbye(tmp_path: Path
     assert server.verbs.count("QUIT") == 3
     per_connection = [entry["connection"] for entry in server.entries("message")]
     assert [per_connection.count(number) for number in range(3)] == [100, 100, 1]
+
+
+async def test_a_lease_that_is_kept_changes_its_connection_after_a_hundred_messages_too(
+    tmp_path: Path,
+) -> None:
+    with ScriptedServer(tmp_path) as server:
+        async with a_pool(server) as pool:
+            lease = await a_lease(pool)
+            for _ in range(101):
+                assert (await send(lease)).stage is Stage.DOT
+            pool.release(lease)
+
+    assert (server.accepted, len(server.messages)) == (2, 101)
+
+
+async def test_a_lease_outlives_a_lost_connection(tmp_path: Path) -> None:
+    with ScriptedServer(tmp_path, {"rcpt": "close"}, {}) as server:
+        async with a_pool(server) as pool:
+            lease = await a_lease(pool)
+            lost, sent = await send(lease), await send(lease)
+            pool.release(lease)
+
+    assert (lost.stage, lost.trouble, sent.stage) == (Stage.RCPT, Trouble.LOST, Stage.DOT)
+    assert pool.open_connections == 0
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"connections_per_lane": 0}, {"messages_per_connection": 0}, {"idle": timedelta()}],
+)
+def test_a_pool_without_room_is_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        PoolLimits(**limits)
 
 
 async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:

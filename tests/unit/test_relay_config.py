@@ -52,6 +52,8 @@ def test_credentials_are_percent_decoded() -> None:
         ("smtp://:25", "host"),
         (f"smtps://u:{SECRET}@", "host"),
         ("smtp://two words", "host"),
+        ("smtp://a..example.org", "host"),
+        (f"smtp://{'a' * 64}.example.org", "host"),
         (f"smtps://u:{SECRET}@mx.example.org:port", "port"),
         (f"smtps://u:{SECRET}@mx.example.org:0", "port"),
         (f"smtps://u:{SECRET}@mx.example.org:65536", "port"),
