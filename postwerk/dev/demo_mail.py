@@ -41,7 +41,7 @@ _HTML = """\
 """
 
 
-def demo_request(count: int, seed: int = 7) -> dict[str, Any]:
+def demo_request(count: int, seed: int | None = None) -> dict[str, Any]:
     """The body of `POST /v1/bulk-sends`; retries take seconds, so that one sees them."""
     return {
         "name": "Summer party",
@@ -56,8 +56,8 @@ def demo_request(count: int, seed: int = 7) -> dict[str, Any]:
     }
 
 
-def demo_recipients(count: int, seed: int) -> list[dict[str, Any]]:
-    """`count` different people; the difficult ones are spread evenly among them."""
+def demo_recipients(count: int, seed: int | None = None) -> list[dict[str, Any]]:
+    """`count` different people, others each time: the sandbox remembers whom it has deferred before."""
     chance = random.Random(seed)
     prefixes = [name for name, share in _DIFFICULT.items() for _ in range(round(share * count))]
     prefixes += [""] * (count - len(prefixes))

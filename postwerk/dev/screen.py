@@ -57,33 +57,39 @@ def progress(total: int) -> Progress:
 
 
 class BarProgress:
-    """One bar and one line of states, drawn again and again."""
+    """A bar, and below it the states, drawn again and again."""
 
     def __init__(self, total: int) -> None:
+        # Here, because rich takes longer to import than everything else of `dev`.
+        from rich.console import Group
+        from rich.live import Live
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
+        from rich.progress import Progress as Bar
+        from rich.text import Text
 
-        self._bar = RichProgress(
-            TextColumn("  "),
-            BarColumn(bar_width=30),
+        self._bar = Bar(
+            TextColumn(" "),
+            BarColumn(bar_width=40),
             TextColumn("[bold]{task.completed:,.0f}[/] of {task.total:,.0f}"),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[states]}"),
         )
-        self._task = self._bar.add_task("", total=total, rate="", states="")
+        self._task = self._bar.add_task("", total=total, rate=0.0)
+        self._states = Text("")
+        self._live = Live(Group(self._bar, self._states))
 
     def show(self, counts: dict[str, int], rate: float) -> None:
-        states = "  ".join(f"[{_COLOURS.get(state, 'dim')}]{text}[/]" for state, text in _texts(counts))
-        shown_rate = f"{rate:,.0f}/s" if rate else ""
-        self._bar.update(self._task, completed=finished(counts), rate=shown_rate, states=states)
+        self._bar.update(self._task, completed=finished(counts), rate=rate)
+        self._states.truncate(0)
+        for state, text in _texts(counts):
+            self._states.append(f"  {text}", style=_COLOURS.get(state, "dim"))
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
 class PlainProgress:

@@ -23,6 +23,8 @@ _CONFIGURATION_EXIT = 2
 """Parts end with it when a setting is wrong: starting them again would not help."""
 _ENDING_ORDER = ("worker", "api", "sandbox", "temporal", "migrate")
 """Who uses another part ends before it."""
+_PREVIOUS = ".previous.log"
+"""The logs of the last run are kept beside those of this one."""
 
 
 class PartFailed(PostwerkError):
@@ -45,6 +47,7 @@ class Supervisor:
         told_to_hurry: Callable[[], bool] = lambda: False,
     ) -> None:
         self.house = house
+        self._logs = house.data / "logs"
         self.running: dict[str, Process] = {}
         self._say = say
         self._told_to_stop = told_to_stop
@@ -54,8 +57,11 @@ class Supervisor:
         self._http = httpx2.Client(timeout=5)
 
     def __enter__(self) -> Supervisor:
-        (self.house.data / "logs").mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
         self._lock = _only_one(self.house)
+        for log in self._logs.glob("*.log"):
+            if not log.name.endswith(_PREVIOUS):
+                log.replace(log.with_name(log.stem + _PREVIOUS))
         self._watchdog = Watchdog()
         return self
 
@@ -92,11 +98,8 @@ class Supervisor:
                 self._wait_for_url(name, part.ready_url)
 
     def _launch(self, part: Part) -> Process:
-        log = self.house.data / "logs" / f"{part.name}.log"
-        if part.name not in self.running and log.exists():
-            log.replace(log.with_suffix(".previous.log"))
         self._forget(part.name)
-        process = Process(part, log, self.house.environment, self._watchdog)
+        process = Process(part, self._logs / f"{part.name}.log", self.house.environment, self._watchdog)
         self.running[part.name] = process
         return process
 
@@ -170,7 +173,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """End every part, users before what they use; a second Ctrl-C kills what is left."""
-        for name in _ENDING_ORDER:
+        others = [name for name in self.running if name not in _ENDING_ORDER]
+        for name in (*others, *_ENDING_ORDER):
             self.end(name)
 
     def end(self, name: str) -> None:
@@ -184,6 +188,10 @@ class Supervisor:
             time.sleep(_POLL_SECONDS / 2)
         if process.exit_code is None:
             self._say(f"The {name} did not end by itself and was killed.")
+        self._forget(name)
+
+    def kill(self, name: str) -> None:
+        """`kill -9`; it is not started again."""
         self._forget(name)
 
     def _forget(self, name: str) -> None:
