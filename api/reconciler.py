@@ -24,6 +24,8 @@ log = logging.getLogger("postwerk.reconciler")
 EVERY = timedelta(seconds=15)
 STARTED_AFTER = timedelta(seconds=5)
 """Younger ones are being started right now by the call that stored them."""
+BELIEVED_FOR = timedelta(minutes=5)
+"""A workflow found started is left alone for this long, however many sends wait for a worker."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 
 
@@ -31,30 +33,42 @@ async def reconcile_forever(
     archive: Archive, client: Client, task_queue: str, every: timedelta = EVERY
 ) -> None:
     """Look again and again; no error ends it, only being cancelled does. Any number may run at once."""
+    reconciler = Reconciler(archive, client, task_queue)
     while True:
-        await reconcile(archive, client, task_queue, datetime.now(UTC))
+        await reconciler.look(datetime.now(UTC))
         await asyncio.sleep(every.total_seconds())
 
 
-async def reconcile(archive: Archive, client: Client, task_queue: str, now: datetime) -> None:
-    """One look: start, cancel, start again, erase."""
-    look = _Look(archive, client, task_queue, now)
-    for step in (look.start_queued, look.repeat_cancels, look.restart_lost, look.erase_broken_off):
-        await _guarded(step.__name__, step)
+class Reconciler:
+    """Starts, cancels, starts again and erases what a crash left behind."""
 
-
-class _Look:
-    def __init__(self, archive: Archive, client: Client, task_queue: str, now: datetime) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
         self._archive = archive
         self._client = client
+        self._task_queue = task_queue
         self._starter = Starter(archive, client, task_queue)
+        self._known: dict[str, datetime] = {}
+        """Queued sends that Temporal has for certain; they wait for a worker, not for us."""
+        self._now = datetime.now(UTC)
+
+    async def look(self, now: datetime) -> None:
+        """One look at everything that is not ended."""
         self._now = now
+        self._starter = Starter(self._archive, self._client, self._task_queue)
+        for step in (self.start_queued, self.repeat_cancels, self.restart_lost, self.erase_broken_off):
+            await _guarded(step.__name__, step)
 
     async def start_queued(self) -> None:
+        self._known = {bulk_id: at for bulk_id, at in self._known.items() if at > self._now - BELIEVED_FOR}
         async with self._archive.reading() as connection:
             waiting = await reads.bulk_sends_not_started(connection, self._now - STARTED_AFTER)
         for bulk_id in waiting:
-            await _guarded(bulk_id, partial(self._starter.start_stored, bulk_id, self._now))
+            if bulk_id not in self._known:
+                await _guarded(bulk_id, partial(self._start, bulk_id))
+
+    async def _start(self, bulk_id: str) -> None:
+        if await self._starter.start_stored(bulk_id, self._now):
+            self._known[bulk_id] = self._now
 
     async def repeat_cancels(self) -> None:
         for bulk_id in await self._in_states(BulkState.CANCELLING):
@@ -65,7 +79,7 @@ class _Look:
         for bulk_id in await self._in_states(BulkState.RUNNING, BulkState.PAUSED):
             if not await self._is_known(bulk_id):
                 log.warning("bulk send %s has lost its workflow; starting it again", bulk_id)
-                await _guarded(bulk_id, partial(self._starter.start_stored, bulk_id, self._now))
+                await _guarded(bulk_id, partial(self._start, bulk_id))
 
     async def erase_broken_off(self) -> None:
         async with self._archive.reading() as connection:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
-from api.errors import BrokenOff, UnsupportedType
+from api.errors import BrokenOff, Unavailable, UnsupportedType
 from api.taking.csv_rows import CsvReader
 from api.taking.ndjson_rows import NdjsonReader
 from api.taking.storing import Chunks, Tally
@@ -50,6 +51,9 @@ async def store_part(
         await part.store_rest()
     except (ClientDisconnect, Conflict):
         raise
+    except (SQLAlchemyError, OSError) as error:
+        away = Unavailable("The archive stopped answering; send the part again.")
+        raise BrokenOff(away, part.so_far(stopped_at=reader.row)) from error
     except PostwerkError as fault:
         await part.store_rest()
         raise BrokenOff(fault, part.so_far(stopped_at=reader.row)) from fault

@@ -201,3 +201,10 @@ async def test_with_the_archive_away_the_answer_is_a_503_with_a_time(tmp_path: A
 
 def test_a_valid_request_is_valid() -> None:
     assert a_bulk_send()["from"] == "Shop <news@shop.example>"
+
+
+async def test_a_misspelt_dry_run_sends_nothing(door: Door) -> None:
+    answer = await door.http.post("/v1/bulk-sends?dryrun=true", json=a_bulk_send())
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "?dryrun")
+    assert await _nothing_stored(door)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.reconciler import reconcile, reconcile_forever
+from api.reconciler import Reconciler, reconcile_forever
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
 from tests.support.api import Door, open_door
@@ -21,7 +21,7 @@ async def door(archive: Archive) -> AsyncIterator[Door]:
 
 
 async def _look(door: Door, *, later: timedelta = timedelta(minutes=1)) -> None:
-    await reconcile(door.archive, door.parts.client, "postwerk", datetime.now(UTC) + later)
+    await Reconciler(door.archive, door.parts.client, "postwerk").look(datetime.now(UTC) + later)
 
 
 async def _set(door: Door, assignment: str) -> None:
