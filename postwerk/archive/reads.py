@@ -11,11 +11,10 @@ from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from postwerk.archive.counters import counts_of
 from postwerk.archive.tables import RARE_STATES
 from postwerk.contracts.content import Content, Recipient
 from postwerk.contracts.options import BulkOptions
-from postwerk.contracts.states import FINAL_STATES, BulkState, MessageState
+from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, BulkState, MessageState
 from postwerk.errors import Conflict, NotFound
 
 
@@ -226,25 +225,35 @@ async def is_alive(connection: AsyncConnection) -> bool:
     return True
 
 
+# One statement sees one moment, on every isolation level.
+_ACCOUNTING = text("""
+    SELECT 'send' AS what, state, accepted AS n FROM bulk_send WHERE id = :bulk_id
+    UNION ALL
+    SELECT 'stored', state, count(*) FROM message WHERE bulk_id = :bulk_id GROUP BY state
+    UNION ALL
+    SELECT 'counted', state, sum(n) FROM counter WHERE bulk_id = :bulk_id GROUP BY state
+""")
+
+
 async def accounting(connection: AsyncConnection, bulk_id: str) -> dict[str, Any]:
     """The counters, the messages counted one by one, and what was accepted: do they add up?
 
-    Reads every message of the send: for tests and `check`, not for a request.
+    Reads every message of the send: for tests and `check`, not for a request. Raises NotFound.
     """
-    state, accepted = (
-        await connection.execute(select(_BULK.state, _BULK.accepted).where(_BULK.id == bulk_id))
-    ).one()
-    by_state = select(_MESSAGE.state, func.count()).where(_MESSAGE.bulk_id == bulk_id)
-    rows = await connection.execute(by_state.group_by(_MESSAGE.state))
-    stored = {MessageState(state): int(n) for state, n in rows}
-    counted = await counts_of(connection, bulk_id)
-    unfinished = sum(n for state, n in stored.items() if state not in FINAL_STATES)
+    found: dict[str, dict[str, int]] = {"send": {}, "stored": {}, "counted": {}}
+    for what, state, n in await connection.execute(_ACCOUNTING, {"bulk_id": bulk_id}):
+        if n or what == "send":
+            found[what][state] = int(n)
+    if not found["send"]:
+        raise NotFound("There is no bulk send with this id.")
+    [(state, accepted)] = found["send"].items()
+    stored, counted = found["stored"], found["counted"]
     return {
         "state": state,
         "accepted": accepted,
-        "stored": {str(state): n for state, n in sorted(stored.items())},
-        "counted": {str(state): n for state, n in sorted(counted.items())},
-        "open": unfinished,
+        "stored": dict(sorted(stored.items())),
+        "counted": dict(sorted(counted.items())),
+        "open": sum(n for one, n in stored.items() if one in OPEN_STATES),
         "adds_up": stored == counted and sum(stored.values()) == accepted,
     }
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.dependencies import ApiConfig
+from api.taking.storing import CHUNK
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
 from tests.support.api import Door, open_door
@@ -139,7 +140,7 @@ async def test_a_send_that_is_not_open_takes_no_parts(door: Door) -> None:
 
 async def test_a_caller_who_goes_away_leaves_whole_chunks(door: Door) -> None:
     bulk_id = await door.open()
-    sent = [_lines(0, 1500), None]
+    sent = [_lines(0, 1300), None]
 
     async def receive() -> dict[str, object]:
         data = sent.pop(0)
@@ -161,4 +162,4 @@ async def test_a_caller_who_goes_away_leaves_whole_chunks(door: Door) -> None:
     transport = door.http._transport
     await transport.app(scope, receive, send)  # type: ignore[attr-defined]
 
-    assert await _accepted(door, bulk_id) == 1000
+    assert await _accepted(door, bulk_id) == 1300 // CHUNK * CHUNK
