@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
@@ -52,7 +53,7 @@ async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: s
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(BULK_STATE, "running")]
             ),
-            static_summary=f"{title}{order.messages:,} messages"[:200],
+            static_summary=f"{title}{order.messages:,} message{'s' * (order.messages != 1)}"[:200],
             priority=Priority(priority_key=BULK_PRIORITY, fairness_key=order.bulk_id),
             rpc_timeout=RPC_TIMEOUT,
         )
@@ -62,7 +63,7 @@ async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: s
 
 
 async def cancel_bulk_send(client: Client, bulk_id: str) -> bool:
-    """Ask the root workflow to end; False when there is none to ask. Raises RPCError when Temporal is away."""
+    """Ask the root workflow to end; False when there is none to ask. Raises RPCError: Temporal is away."""
     try:
         await client.get_workflow_handle(bulk_workflow_id(bulk_id)).cancel(rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
@@ -91,11 +92,16 @@ async def register_search_attributes(client: Client) -> None:
         ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
     )
     missing = [key.name for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes]
-    if not missing:
-        return
+    if missing:
+        await add_search_attributes(client, missing)
+
+
+async def add_search_attributes(
+    client: Client, names: Sequence[str] = tuple(key.name for key in SEARCH_ATTRIBUTES)
+) -> None:
     request = AddSearchAttributesRequest(
         namespace=client.namespace,
-        search_attributes=dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
+        search_attributes=dict.fromkeys(names, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
     )
     try:
         await client.operator_service.add_search_attributes(request, timeout=RPC_TIMEOUT)

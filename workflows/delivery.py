@@ -29,6 +29,8 @@ class Delivery:
         self._interrupt = False
         """Set by hold and retry_now: the running or waiting activity is to be stopped."""
         self._hurry = False
+        self._runs = 0
+        """Runs of the activity; each has its own id, since one just cancelled may still hold the last."""
 
     @workflow.run
     async def run(self, _order: DeliveryInput) -> Counts:
@@ -53,6 +55,7 @@ class Delivery:
     async def _send(self) -> Counts | None:
         """Run the activity; None when a signal stopped it and it is to be started again."""
         self._interrupt = False
+        self._runs += 1
         if self._hurry:
             self._hurry = False
             await self._make_due()
@@ -79,7 +82,7 @@ class Delivery:
         return workflow.start_activity_method(
             DeliveryActivities.send_batch,
             SendBatchInput(batch=self._batch, deadline=self._deadline),
-            activity_id=f"send-{self._batch.number}",
+            activity_id=f"send-{self._runs}",
             summary=f"{self._batch.lane}, {self._batch.messages} messages",
             start_to_close_timeout=ONE_RUN,
             schedule_to_close_timeout=max(self._deadline - workflow.now(), timedelta(seconds=1)),
@@ -89,7 +92,7 @@ class Delivery:
         )
 
     async def _after_stop(self, error: BaseException, by_signal: bool) -> Counts | None:
-        """A cancel looks like a failure, so that is asked first; then the deadline; the rest is an accident."""
+        """A cancel looks like a failure, so that is asked first; then the deadline; else an accident."""
         if _stopped(error):
             if by_signal and workflow.cancellation_reason() is None:
                 return None

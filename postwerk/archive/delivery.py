@@ -30,7 +30,7 @@ _LEFT = text(f"""
     SELECT state, count(*), min(COALESCE(next_attempt_at, 0)) FROM message WHERE {_IN_BATCH} GROUP BY state
 """)
 _LAST_REPLY = text(f"""
-    SELECT last_code, last_enhanced, last_text, address FROM message
+    SELECT last_code, last_text, address FROM message
     WHERE {_IN_BATCH} AND state = 'deferred' ORDER BY next_attempt_at LIMIT 1
 """)
 _SETTLE = text(f"""
@@ -117,8 +117,8 @@ async def last_reply_of_batch(connection: AsyncConnection, order: BatchOrder) ->
     row = (await connection.execute(_LAST_REPLY, _batch(order))).one_or_none()
     if row is None:
         return "", ""
-    code, enhanced, said, address = row
-    return " ".join(str(part) for part in (code, enhanced, said) if part), address
+    code, said, address = row
+    return " ".join(str(part) for part in (code, said) if part), address
 
 
 async def settle_batch(

@@ -111,11 +111,12 @@ class Journal:
         self._shard = shard
         self._waiting: list[_Waiting] = []
         self._arrived = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
 
     def start(self) -> None:
-        self._writer = asyncio.create_task(self._write_forever(), name="journal")
+        self._writer = self._loop.create_task(self._write_forever(), name="journal")
 
     async def close(self) -> None:
         """Write what waits, then stop."""
@@ -131,7 +132,7 @@ class Journal:
         return self._append(outcome)
 
     def _append(self, entry: Mark | Outcome) -> asyncio.Future[bool]:
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[bool] = self._loop.create_future()
         self._waiting.append(_Waiting(entry, done))
         self._arrived.set()
         return done

@@ -70,7 +70,7 @@ async def differences(archive: Archive) -> list[object]:
         )
 
 
-class _clear_errors:  # noqa: N801  reads as a verb where it is used
+class _clear_errors:
     """Turn what a database driver raises on the first contact into one line for people."""
 
     def __init__(self, archive: Archive) -> None:

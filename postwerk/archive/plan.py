@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from postwerk.archive.bulks import ROWS_PER_COMMIT
 from postwerk.contracts.orders import BatchOrder, Plan
 from postwerk.rules.partition import CHILDREN_PER_WORKFLOW, recipients_per_child
 from postwerk.rules.providers import is_provider
@@ -39,6 +40,8 @@ async def plan_batches(connection: AsyncConnection, bulk_id: str, wanted: int | 
         )
     ).one()
     if planned is None:
+        if messages <= ROWS_PER_COMMIT:  # larger ones were gathered before, in several commits
+            await gather_lanes(connection, bulk_id, await small_lanes(connection, bulk_id))
         size = recipients_per_child(messages, wanted)
         done = await connection.execute(_INSERT_BATCHES, {"bulk_id": bulk_id, "size": size})
         planned = done.rowcount
@@ -63,7 +66,8 @@ paces, and a domain that belongs to one person stays out of the workflows (P7)."
 LANES_PER_COMMIT = 500
 
 _SMALL_LANES = text("""
-    SELECT lane FROM message WHERE bulk_id = :bulk_id AND lane <> :other GROUP BY lane HAVING count(*) < :small
+    SELECT lane FROM message WHERE bulk_id = :bulk_id AND lane <> :other
+    GROUP BY lane HAVING count(*) < :small
 """)
 _GATHER = text("UPDATE message SET lane = :other WHERE bulk_id = :bulk_id AND lane = :lane")
 
@@ -82,8 +86,9 @@ async def small_lanes(connection: AsyncConnection, bulk_id: str) -> list[str]:
 
 
 async def gather_lanes(connection: AsyncConnection, bulk_id: str, lanes: Sequence[str]) -> None:
-    rows = [{"bulk_id": bulk_id, "other": OTHER_LANE, "lane": lane} for lane in lanes]
-    await connection.execute(_GATHER, rows)
+    if lanes:
+        rows = [{"bulk_id": bulk_id, "other": OTHER_LANE, "lane": lane} for lane in lanes]
+        await connection.execute(_GATHER, rows)
 
 
 def in_groups(lanes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -14,6 +14,7 @@ def configure_logging(level: str) -> None:
     """JSON lines on stderr, control characters escaped by the JSON encoding."""
     logging.basicConfig(stream=sys.stderr, level=level, format="%(message)s", force=True)
     # The SDK logs each retried activity with its failure; the archive has that as attempts.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
     structlog.configure(
         processors=[

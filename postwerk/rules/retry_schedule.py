@@ -17,8 +17,8 @@ def wait_after(schedule: RetrySchedule, deferrals: int, chance: float) -> timede
     mails that were refused together from all coming back at the same moment.
     """
     steps = min(deferrals - 1, 64)  # beyond that every schedule has reached its maximum
-    wait = min(schedule.initial * schedule.factor**steps, schedule.maximum)
-    return wait * (1 + schedule.jitter * (2 * chance - 1))
+    seconds = min(schedule.initial.total_seconds() * schedule.factor**steps, schedule.maximum.total_seconds())
+    return timedelta(seconds=seconds * (1 + schedule.jitter * (2 * chance - 1)))
 
 
 def next_attempt_at(wait: timedelta, now: datetime, deadline: datetime) -> datetime:

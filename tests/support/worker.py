@@ -1,0 +1,66 @@
+"""A worker inside the test process: real workflows, real activities, a real archive, a real SMTP server."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from postwerk.archive.engine import Archive
+from postwerk.contracts.orders import BulkSendInput, Counts
+from postwerk.settings import Settings
+from worker import build_worker, open_parts
+from workflows.client import add_search_attributes
+from workflows.names import bulk_workflow_id
+
+
+def program(name: str) -> str:
+    """A Temporal server's binary: from the PATH, or beside this Python."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name) or name
+
+
+@asynccontextmanager
+async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A time-skipping server of its own for each test: its lock on time leaks between workflows."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=program("temporal-test-server"), data_converter=pydantic_data_converter
+    )
+    async with environment:
+        await add_search_attributes(environment.client)
+        yield environment
+
+
+@asynccontextmanager
+async def working(client: Client, archive: Archive, relay_url: str, **changes: object) -> AsyncIterator[str]:
+    """A running worker; answers its task queue."""
+    settings = Settings(
+        database_url=SecretStr(archive.config.url),
+        relay_url=SecretStr(relay_url),
+        task_queue=f"test-{uuid4().hex[:8]}",
+        **changes,  # type: ignore[arg-type]
+    )
+    async with open_parts(settings, settings.relay()) as parts, build_worker(client, settings, parts):
+        yield settings.task_queue
+
+
+async def carried(client: Client, order: BulkSendInput, task_queue: str) -> Counts:
+    """Start the workflow and wait for its end; only a handle that `start` gave skips time while waiting."""
+    handle = await started(client, order, task_queue)
+    return Counts.model_validate(await handle.result())
+
+
+async def started(client: Client, order: BulkSendInput, task_queue: str) -> WorkflowHandle[Any, Any]:
+    return await client.start_workflow(
+        "BulkSend", order, id=bulk_workflow_id(order.bulk_id), task_queue=task_queue
+    )
+
