@@ -63,4 +63,3 @@ async def started(client: Client, order: BulkSendInput, task_queue: str) -> Work
     return await client.start_workflow(
         "BulkSend", order, id=bulk_workflow_id(order.bulk_id), task_queue=task_queue
     )
-
