@@ -20,6 +20,7 @@ from api.schemas import BulkSendRequest, Problem
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
+from postwerk.observe.log import configure_logging
 from postwerk.settings import Settings, load_settings
 from workflows.client import connect
 
@@ -36,6 +37,7 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         config = _config(settings)
     except ConfigurationError as error:
         raise SystemExit(f"postwerk: {error.message}") from error  # one line for the operator, no traceback
+    configure_logging(settings.log_level)
     return _wired(FastAPI(**_about(config.docs), lifespan=_lifespan(archive, config)))
 
 

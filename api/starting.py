@@ -58,6 +58,8 @@ class Starter:
 
     async def cancel(self, bulk_id: str, now: datetime) -> bool:
         """Cancel the workflow, or close the send here if it has none; False when that is not finished yet."""
+        if time.monotonic() < self._away_until:
+            return False
         try:
             async with asyncio.timeout(PATIENCE):
                 if await cancel_bulk_send(self._client, bulk_id):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -191,3 +193,26 @@ async def test_an_unknown_id_is_a_404(door: Door, bulk_id: str, call: str) -> No
 
     assert answer.status_code == 404
     assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_parts_start_and_cancel_in_any_order_at_once_end_legally(door: Door, seed: int) -> None:
+    bulk_id = await door.open()
+    chance = random.Random(seed)
+    parts = [
+        door.upload(bulk_id, "to\n" + "".join(f"u{n}@example.com\n" for n in range(k, k + 700)), "text/csv")
+        for k in range(0, 3500, 350)
+    ]
+    orders = [door.http.post(f"/v1/bulk-sends/{bulk_id}/{what}") for what in ("start", "cancel", "start")]
+    calls = parts + orders
+    chance.shuffle(calls)
+
+    answers = await asyncio.gather(*calls)
+
+    assert {answer.status_code for answer in answers} <= {200, 202, 409, 422}
+    found = await _adds_up(door, bulk_id)
+    assert found["state"] in ("cancelled", "cancelling")
+    if found["state"] == "cancelled":
+        assert found["open"] == 0
+    else:
+        assert door.temporal.cancelled

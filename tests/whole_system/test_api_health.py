@@ -42,6 +42,7 @@ async def test_ready_means_archive_temporal_and_a_worker(door: Door) -> None:
 async def test_the_api_starts_by_settings_and_takes_mail_while_temporal_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("api.app.configure_logging", lambda level: None)  # pytest has the log
     url = f"sqlite+aiosqlite:///{tmp_path}/archive.db"
     monkeypatch.setenv("POSTWERK_DATABASE_URL", url)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
