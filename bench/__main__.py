@@ -1,0 +1,91 @@
+"""How fast Postwerk sends, and how fast Postfix does beside it. The last line printed is JSON.
+
+python -m bench [all|send|postfix|single|size] [--recipients 10000] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from bench import postfix, send, single, size
+from bench.programs import Missing, need_programs
+
+Figures = dict[str, Any]
+
+
+def main() -> int:
+    wanted = _arguments()
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        need_programs("smtp-sink", *(("postfix", "smtp-source") if wanted.step in ("all", "postfix") else ()))
+        figures = STEPS[wanted.step](wanted)
+    except Missing as missing:
+        print(missing, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    print(orjson.dumps(figures).decode())
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("step", nargs="?", default="all", choices=STEPS)
+    parser.add_argument("--recipients", type=int, default=10_000, help="mails of one run (default 10,000)")
+    parser.add_argument("--many", type=int, default=100_000, help="mails of the step size (default 100,000)")
+    parser.add_argument("--single", type=int, default=50, help="sends of the step single (default 50)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs whose median counts (default 3)")
+    return parser.parse_args()
+
+
+def measure_all(wanted: argparse.Namespace) -> Figures:
+    """Ours and Postfix in turn, so that whatever else the machine does hits both."""
+    ours, peers = [], []
+    for _ in range(wanted.rounds):
+        ours.append(send.measure_round(wanted.recipients))
+        peers.append(postfix.measure_round(wanted.recipients))
+    figures = send.medians(ours) | postfix.medians(peers)
+    figures["ratio"] = round(figures["postwerk_per_s"] / figures["postfix_per_s"], 2)
+    figures |= send.measure_children_of_one()
+    return figures | measure_single(wanted) | measure_size(wanted)
+
+
+def measure_send(wanted: argparse.Namespace) -> Figures:
+    rounds = [send.measure_round(wanted.recipients) for _ in range(wanted.rounds)]
+    return send.medians(rounds) | send.measure_children_of_one()
+
+
+def measure_postfix(wanted: argparse.Namespace) -> Figures:
+    return postfix.medians([postfix.measure_round(wanted.recipients) for _ in range(wanted.rounds)])
+
+
+def measure_single(wanted: argparse.Namespace) -> Figures:
+    return single.measure(wanted.single)
+
+
+def measure_size(wanted: argparse.Namespace) -> Figures:
+    return size.measure(wanted.recipients, wanted.many)
+
+
+STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
+    "all": measure_all,
+    "send": measure_send,
+    "postfix": measure_postfix,
+    "single": measure_single,
+    "size": measure_size,
+}
+
+
+def _as_interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
