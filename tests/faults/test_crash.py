@@ -73,7 +73,7 @@ def test_two_thousand_survive_five_kills_of_the_worker_two_of_temporal_and_one_o
 
 
 def crash(system: System, parts: list[str], chance: Random, *, until: int) -> None:
-    """Kill the parts one after the other, at random numbers of mails taken up to `until`, and restart each."""
+    """Kill the parts one after the other, at random numbers of mails taken, and restart each."""
     step = until // len(parts)
     for number, part in enumerate(parts):
         moment = number * step + chance.randrange(step // 4, step)
