@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
@@ -22,10 +25,14 @@ from postwerk.observe import log
 from postwerk.rules.retry_schedule import is_over, wait_after
 from postwerk.smtp.pool import Lease
 
+T = TypeVar("T")
+
 PATIENCE = timedelta(seconds=60)
 """How long a batch waits for one of its lane's connections before it makes room for other batches."""
 BUSY_PAUSE = timedelta(seconds=5)
 HELD_PAUSE = timedelta(seconds=10)
+HANDED_ON = timedelta(seconds=1)
+"""A batch of a stopping worker goes to another one after this."""
 PAST_THE_END = timedelta(seconds=1)
 REPLY_IN_HISTORY = 200
 """Characters of a reply that a failure carries into the history; the archive keeps it all."""
@@ -76,9 +83,9 @@ class DeliveryActivities:
         return status
 
     async def _connect(self, order: SendBatchInput, clock: ActivityClock) -> Lease:
-        got = await self._parts.pool.acquire(order.batch.lane, PATIENCE)
+        got = await _unless_stopping(self._parts.pool.acquire(order.batch.lane, PATIENCE))
         if got is None:
-            raise _deferred("all connections of the lane are busy", BUSY_PAUSE)
+            raise _deferred("all connections of the lane are busy", _pause(BUSY_PAUSE))
         if isinstance(got, Exchange):
             raise await self._unreachable(order, clock, got)
         return got
@@ -101,7 +108,7 @@ class DeliveryActivities:
         if carriage.unreachable is not None and not carriage.stopped:
             raise await self._unreachable(order, clock, carriage.unreachable)
         if carriage.stopped:
-            raise _deferred("held, cancelled or worker stopping", HELD_PAUSE)
+            raise _deferred("held, cancelled or worker stopping", _pause(HELD_PAUSE))
 
     async def _report(self, order: SendBatchInput, clock: ActivityClock) -> Counts:
         async with self._parts.archive.reading() as connection:
@@ -180,6 +187,23 @@ def _deferred(words: str, wait: timedelta) -> ApplicationError:
         next_retry_delay=max(wait, timedelta(milliseconds=100)),
         category=ApplicationErrorCategory.BENIGN,
     )
+
+
+def _pause(otherwise: timedelta) -> timedelta:
+    return HANDED_ON if activity.is_worker_shutdown() else otherwise
+
+
+async def _unless_stopping(waiting: Coroutine[Any, Any, T]) -> T | None:
+    """The answer, or None as soon as this worker is to stop: it must not wait for a connection then."""
+    asked = asyncio.create_task(waiting)
+    stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
+    try:
+        await asyncio.wait([asked, stopping], return_when=asyncio.FIRST_COMPLETED)
+        return asked.result() if asked.done() else None
+    finally:
+        stopping.cancel()
+        if not asked.done():
+            asked.cancel()
 
 
 def _session_words(exchange: Exchange) -> str:

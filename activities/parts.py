@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
 from postwerk.contracts.content import Content
 from postwerk.contracts.options import BulkOptions
-from postwerk.contracts.states import BulkState
+from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import NotFound
 from postwerk.mime.composer import Composer
 from postwerk.smtp.pool import ConnectionPool
@@ -64,21 +65,26 @@ class SendPermission:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._seen: dict[str, tuple[BulkState | None, float]] = {}
+        self._asking = asyncio.Lock()
 
     async def may_send(self, bulk_id: str) -> bool:
-        state, seen_at = self._seen.get(bulk_id, (None, float("-inf")))
-        if time.monotonic() - seen_at > self.FRESH_SECONDS:
-            state = await self._look(bulk_id)
-        return state in (BulkState.QUEUED, BulkState.RUNNING)
+        if not self._is_fresh(bulk_id):
+            async with self._asking:  # one asks for all who wait here
+                if not self._is_fresh(bulk_id):
+                    await self._look(bulk_id)
+        return self._seen[bulk_id][0] in (BulkState.QUEUED, BulkState.RUNNING)
 
-    async def _look(self, bulk_id: str) -> BulkState | None:
-        """One question for all bulk sends in our hands, not one each."""
+    def _is_fresh(self, bulk_id: str) -> bool:
+        seen = self._seen.get(bulk_id)
+        return seen is not None and time.monotonic() - seen[1] <= self.FRESH_SECONDS
+
+    async def _look(self, bulk_id: str) -> None:
+        """One question for all bulk sends that send now; one that ended is forgotten."""
         now = time.monotonic()
-        asked = [known for known, (_, at) in self._seen.items() if now - at < 60] + [bulk_id]
         async with self._archive.reading() as connection:
-            states = await archive_delivery.bulk_states(connection, asked)
-        self._seen = {known: (states.get(known), now) for known in asked}
-        return states.get(bulk_id)
+            states = await archive_delivery.bulk_states(connection, sorted({*self._seen, bulk_id}))
+        self._seen = {known: (state, now) for known, state in states.items() if state not in ENDED}
+        self._seen[bulk_id] = (states.get(bulk_id), now)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class Children:
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._handles: list[Handle] = []
         self._changed = changed
+        self._standing_hold: HoldSignal | None = None
+        """Also for children that start only after the signal came."""
         self.done = 0
         self.lost = 0
         """Children that ended by an accident: terminated, or failed for good."""
@@ -67,6 +69,8 @@ class Children:
         try:
             handle: Handle = await start()
             self._handles.append(handle)
+            if self._standing_hold is not None:
+                await self._signal_one(handle, "hold", self._standing_hold)
             self.counts += await handle
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             # A child cancelled by itself has recorded what it did not send.
@@ -98,10 +102,16 @@ class Children:
         )
 
     async def signal(self, name: str, signal: HoldSignal) -> None:
-        """Pass a signal down; a child that has ended meanwhile needs none."""
-        handles = [handle for handle in self._handles if not handle.done()]
-        for sent in await asyncio.gather(
-            *[handle.signal(name, signal) for handle in handles], return_exceptions=True
-        ):
-            if isinstance(sent, BaseException) and not isinstance(sent, ApplicationError):
-                raise sent
+        """Pass a signal down to every child that has not ended."""
+        if name in ("hold", "release"):
+            self._standing_hold = signal if name == "hold" else None
+        await asyncio.gather(
+            *[self._signal_one(handle, name, signal) for handle in self._handles if not handle.done()]
+        )
+
+    async def _signal_one(self, handle: Handle, name: str, signal: HoldSignal) -> None:
+        try:
+            await handle.signal(name, signal)
+        except ApplicationError as error:
+            if error.type != "ExternalWorkflowExecutionNotFound":  # it has ended meanwhile and needs none
+                raise

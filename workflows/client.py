@@ -23,7 +23,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from postwerk.contracts.orders import BulkSendInput
-from workflows.names import BULK_ID, BULK_STATE, SEARCH_ATTRIBUTES, bulk_workflow_id
+from workflows.names import BULK_ID, BULK_STATE, SEARCH_ATTRIBUTE_NAMES, bulk_workflow_id
 
 BULK_PRIORITY = 3
 RPC_TIMEOUT = timedelta(seconds=10)
@@ -91,14 +91,13 @@ async def register_search_attributes(client: Client) -> None:
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace), timeout=RPC_TIMEOUT
     )
-    missing = [key.name for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes]
+    missing = [name for name in SEARCH_ATTRIBUTE_NAMES if name not in known.custom_attributes]
     if missing:
         await add_search_attributes(client, missing)
 
 
-async def add_search_attributes(
-    client: Client, names: Sequence[str] = tuple(key.name for key in SEARCH_ATTRIBUTES)
-) -> None:
+async def add_search_attributes(client: Client, names: Sequence[str] = SEARCH_ATTRIBUTE_NAMES) -> None:
+    """Create them as keywords; harmless where they exist. Raises RPCError."""
     request = AddSearchAttributesRequest(
         namespace=client.namespace,
         search_attributes=dict.fromkeys(names, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),

@@ -7,7 +7,7 @@ from temporalio.common import SearchAttributeKey
 BULK_ID = SearchAttributeKey.for_keyword("BulkId")
 BULK_STATE = SearchAttributeKey.for_keyword("BulkState")
 LANE = SearchAttributeKey.for_keyword("Lane")
-SEARCH_ATTRIBUTES = [BULK_ID, BULK_STATE, LANE]
+SEARCH_ATTRIBUTE_NAMES = (BULK_ID.name, BULK_STATE.name, LANE.name)
 
 
 def bulk_workflow_id(bulk_id: str) -> str:

@@ -1,0 +1,93 @@
+"""Record the histories that the replay test keeps: `python -m tests.histories.record` (invented data only).
+
+Run it when a workflow's commands change, after `workflow.patched` went in; keep the old files: sends that
+began under the old code may live for a week.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from postwerk.archive.engine import Archive
+from postwerk.contracts.options import RetrySchedule
+from tests.support.databases import open_archive
+from tests.support.sandbox import SandboxProcess
+from tests.support.seeding import a_stored_bulk_send
+from tests.support.worker import program, started, working
+from workflows.client import add_search_attributes
+
+FOLDER = Path(__file__).parent
+QUICK = RetrySchedule(initial=timedelta(seconds=1), maximum=timedelta(seconds=2))
+
+
+async def record(client: Client, label: str, *workflow_ids: str) -> None:
+    for number, workflow_id in enumerate(workflow_ids):
+        history = await client.get_workflow_handle(workflow_id).fetch_history()
+        kind = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
+        text = history.to_json().replace(str(Path.cwd()), "/app")
+        (FOLDER / f"{label}-{number}-{kind}.json").write_text(text)
+
+
+async def completed(client: Client, archive: Archive, queue: str) -> None:
+    addresses = ["ok+1@example.com", "bounce+2@example.com", "defer1+3@example.com"]
+    order = await a_stored_bulk_send(archive, addresses, retry=QUICK)
+    await (await started(client, order, queue)).result()
+    root = f"bulk-{order.bulk_id}"
+    await record(client, "completed", root, f"{root}/batch-1", f"{root}/batch-3")
+
+
+async def planned_and_expanded(client: Client, archive: Archive, queue: str) -> None:
+    addresses = [f"ok+{n}@example.com" for n in range(300)]
+    order = await a_stored_bulk_send(archive, addresses, recipients_per_child=1)
+    await (await started(client, order, queue)).result()
+    root = f"bulk-{order.bulk_id}"
+    await record(client, "expanded", root, f"{root}/batches-251-300")
+
+
+async def held_released_and_cancelled(client: Client, archive: Archive, queue: str) -> None:
+    order = await a_stored_bulk_send(archive, ["defer+1@example.com"], retry=QUICK)
+    handle = await started(client, order, queue)
+    await asyncio.sleep(2)
+    for signal in ("hold", "release", "retry_now"):
+        await handle.signal(signal)
+        await asyncio.sleep(1)
+    await handle.cancel()
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        root = f"bulk-{order.bulk_id}"
+        await record(client, "cancelled", root, f"{root}/batch-1")
+
+
+async def expired(client: Client, archive: Archive, queue: str) -> None:
+    order = await a_stored_bulk_send(
+        archive, ["defer+1@example.com"], retry=QUICK, deadline=timedelta(seconds=12)
+    )
+    await (await started(client, order, queue)).result()
+    await record(client, "expired", f"bulk-{order.bulk_id}/batch-1")
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, SandboxProcess() as sandbox:
+        environment = await WorkflowEnvironment.start_local(
+            dev_server_existing_path=program("temporal"), data_converter=pydantic_data_converter
+        )
+        async with environment, open_archive(f"sqlite:///{folder}/archive.db") as archive:
+            client = environment.client
+            await add_search_attributes(client)
+            async with working(client, archive, sandbox.relay_url) as queue:
+                for story in (completed, planned_and_expanded, held_released_and_cancelled, expired):
+                    await story(client, archive, queue)
+                    sys.stdout.write(f"recorded {story.__name__}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
