@@ -20,6 +20,7 @@ from temporalio.worker import Worker
 from activities.bulks import BulkActivities
 from activities.delivery import DeliveryActivities
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from api.reconciler import reconcile_forever
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
 from postwerk.archive.migrate import check_schema
@@ -92,10 +93,13 @@ async def run(settings: Settings) -> None:
     async with open_parts(settings, relay) as parts:
         client = await connect()
         await register_search_attributes(client)
+        # Also here: what an API stored is started even when that API never comes back.
+        reconciling = asyncio.create_task(reconcile_forever(parts.archive, client, settings.task_queue))
         async with build_worker(client, settings, parts):
             log.worker_started(settings.task_queue, f"{relay.host}:{relay.port}")
             await stop.wait()
             log.worker_stopping(settings.shutdown_seconds)
+            reconciling.cancel()
 
 
 def run_processes(count: int) -> int:
