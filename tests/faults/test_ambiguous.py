@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,6 @@ def test_a_message_whose_reply_was_lost_is_sent_again_with_the_same_bytes_or_not
     assert taken_once["copies"] == 1
 
 
-def _details(system: System, bulk_id: str, address: str) -> dict[str, object]:
+def _details(system: System, bulk_id: str, address: str) -> dict[str, Any]:
     found = system.api.get(f"/v1/bulk-sends/{bulk_id}/messages", params={"q": address}).json()["data"]
     return dict(system.api.get(f"/v1/messages/{found[0]['id']}").json())

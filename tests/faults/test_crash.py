@@ -91,8 +91,7 @@ def _await_end(system: System, *bulk_ids: str) -> float:
     for bulk_id in bulk_ids:
         system.wait_until_accounted(bulk_id, LONGEST_RECOVERY_SECONDS)
     recovered = time.monotonic() - began
-    for bulk_id in bulk_ids:
-        wait_until(lambda bulk_id=bulk_id: system.view(bulk_id)["state"] == "completed", "it is completed")
+    wait_until(lambda: {system.view(one)["state"] for one in bulk_ids} == {"completed"}, "all are completed")
     print(f"accounted for {recovered:.1f} s after the last restart")
     return recovered
 

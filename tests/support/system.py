@@ -27,6 +27,7 @@ class System:
     """`with System(tmp_path) as system:` everything is up; the end leaves nothing behind.
 
     Parts are "temporal", "api", "worker" and, with `workers=2`, "worker-2"; the sandbox is `system.sandbox`.
+    `relay_url` names another mail server than the sandbox.
     """
 
     def __init__(
@@ -37,19 +38,21 @@ class System:
         sandbox_options: tuple[str, ...] = (),
         workers: int = 1,
         database_url: str = "",
+        relay_url: str = "",
     ) -> None:
         self.data = data
         data.mkdir(parents=True, exist_ok=True)
         self.sandbox = SandboxProcess(*sandbox_options, ledger=data / "sandbox.db")
         self._settings = dict(settings or {})
         self._database_url = database_url
+        self._relay_url = relay_url
         self._workers = workers
 
     def __enter__(self) -> Self:
         self.sandbox.start()
         wishes = Wishes(
             data=self.data,
-            relay_url=self.sandbox.relay_url,
+            relay_url=self._relay_url or self.sandbox.relay_url,
             database_url=self._database_url,
             settings=self._settings,
         )
