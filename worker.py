@@ -29,8 +29,8 @@ from postwerk.observe import log
 from postwerk.settings import Settings, load_settings
 from postwerk.smtp.pool import ConnectionPool
 from postwerk.smtp.relay import RelayConfig
-from workflows import WORKFLOWS
 from workflows.client import connect, register_search_attributes
+from workflows.registered import WORKFLOWS
 
 HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""

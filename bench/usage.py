@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Self
 
 import psutil
@@ -13,8 +14,9 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process and of all that it started."""
     total = 0.0
     for process in _family(pid):
-        times = process.cpu_times()
-        total += times.user + times.system
+        with suppress(psutil.NoSuchProcess):  # a child that has just ended
+            times = process.cpu_times()
+            total += times.user + times.system
     return total
 
 

@@ -1,1 +1,1 @@
-"""Postwerk's house: everything that is neither a workflow, an activity nor a door. It knows no Temporal and no HTTP."""
+"""Postwerk's house: all that is neither workflow, activity nor door. It knows no Temporal and no HTTP."""

@@ -37,7 +37,7 @@ class BulkSend:
     @workflow.run
     async def run(self, order: BulkSendInput) -> Counts:
         looking = asyncio.create_task(self._look_now_and_then())
-        carrying = asyncio.create_task(self._carry(order))
+        self._carrying = carrying = asyncio.create_task(self._carry(order))
         try:
             await workflow.wait([carrying])  # unlike `await carrying`, leaves it running when cancelled
             await carrying
@@ -51,7 +51,7 @@ class BulkSend:
 
     async def _carry(self, order: BulkSendInput) -> None:
         """Beside its beginning: the first mail need not wait for a row that says the send has begun."""
-        beginning = asyncio.create_task(self._step(BulkActivities.begin_bulk, "begin", deadline=True))
+        beginning = asyncio.create_task(self._begin())
         plan = await self._plan(order)
         self._batches = plan.batches
         await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
@@ -60,6 +60,14 @@ class BulkSend:
         else:
             await self._children.deliver(plan.orders, self._deadline)
         await beginning
+
+    async def _begin(self) -> None:
+        """Whoever stopped it before it had begun is obeyed: nothing, or nothing for now, is to be carried."""
+        state = await self._step(BulkActivities.begin_bulk, "begin", deadline=True)
+        if state in (BulkState.CANCELLING, BulkState.CANCELLED):
+            self._carrying.cancel()
+        elif state == BulkState.PAUSED:
+            await self.hold()
 
     async def _plan(self, order: BulkSendInput) -> Plan:
         if order.batches is not None:
@@ -101,9 +109,9 @@ class BulkSend:
         summary: str,
         *,
         deadline: bool = False,
-    ) -> None:
+    ) -> Any:
         """One short step in the archive; with the deadline where it is set or has moved."""
-        await workflow.execute_activity_method(
+        return await workflow.execute_activity_method(
             activity,
             BulkOrder(
                 bulk_id=self._order.bulk_id,

@@ -17,8 +17,7 @@ _BEGIN = text("""
     WHERE id = :bulk_id AND state IN ('queued', 'running')
 """)
 _MOVE = text("""
-    UPDATE bulk_send SET state = :state, reason = :reason,
-        held_at = CASE WHEN :state = 'paused' THEN :now ELSE NULL END,
+    UPDATE bulk_send SET state = :state, reason = :reason, held_at = :held_at,
         deadline = COALESCE(:deadline, deadline)
     WHERE id = :bulk_id AND state IN :allowed
 """).bindparams(bindparam("allowed", expanding=True))
@@ -71,7 +70,7 @@ async def move_bulk(
             "bulk_id": bulk_id,
             "state": state,
             "reason": reason,
-            "now": to_microseconds(now),
+            "held_at": to_microseconds(now) if state is BulkState.PAUSED else None,
             "deadline": to_microseconds(deadline) if deadline else None,
             "allowed": list(_MAY_BECOME[state]),
         },

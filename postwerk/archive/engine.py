@@ -62,9 +62,20 @@ class Archive:
         self.url = parse_database_url(config.url)
         self.is_sqlite = self.url.drivername.startswith("sqlite")
         self.engine = self._create_engine()
+        # SQLite's transactions are one consistent view anyway; PostgreSQL's are when asked to be.
+        self._reader = (
+            self.engine
+            if self.is_sqlite
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
     def _create_engine(self) -> AsyncEngine:
-        options: dict[str, Any] = {"pool_size": self.config.connections, "max_overflow": 0}
+        # Parameters are addresses and contents: no error text may carry them to a log or a history (P7).
+        options: dict[str, Any] = {
+            "pool_size": self.config.connections,
+            "max_overflow": 0,
+            "hide_parameters": True,
+        }
         if self.is_sqlite:
             Path(str(self.url.database)).expanduser().parent.mkdir(parents=True, exist_ok=True)
         else:
@@ -105,7 +116,7 @@ class Archive:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads: one consistent view."""
-        async with self.engine.connect() as connection, connection.begin():
+        async with self._reader.connect() as connection, connection.begin():
             yield connection
 
     @asynccontextmanager

@@ -45,7 +45,7 @@ class MessageState(StrEnum):
     FAILED = "failed"
     """Ours: it could not be made from content and variables."""
     UNKNOWN = "unknown"
-    """Handed over without a readable reply, and not to be sent again (`on_ambiguous: "stop"`, or a cancel)."""
+    """Handed over without a readable reply, and not sent again (`on_ambiguous: "stop"`, or a cancel)."""
 
 
 OPEN_STATES = frozenset({MessageState.QUEUED, MessageState.SENDING, MessageState.DEFERRED})

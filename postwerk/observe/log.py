@@ -1,4 +1,4 @@
-"""The sentences of the log, one function each. At INFO and above no address, content or secret appears (P7)."""
+"""The sentences of the log, one function each. At INFO and above no address, content or secret (P7)."""
 
 from __future__ import annotations
 

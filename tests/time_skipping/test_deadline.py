@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
+from postwerk.archive.intake import begin_cancel
 from postwerk.contracts.options import RetrySchedule
 from postwerk.contracts.states import BulkState, MessageState
 from tests.support.sandbox import SandboxProcess
@@ -33,7 +35,7 @@ async def test_a_recipient_that_is_always_refused_for_now_expires_after_five_day
     assert accounts["adds_up"], accounts
     assert (message.state, message.last_code) == (MessageState.EXPIRED, 451)
     moments = [attempt.started_at for attempt in attempts]
-    waits = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(moments)]
     # 5, 10, 20, 40, 80, 160 minutes, then every 3 hours, each +-20 %: about 45 in five days.
     assert 40 <= len(attempts) <= 52
     for wait, minutes in zip(waits, (5, 10, 20, 40, 80, 160), strict=False):
@@ -110,7 +112,7 @@ async def test_a_cancel_in_back_off_is_recorded_as_cancelled_not_as_a_bounce(arc
                 handle = await started(environment.client, order, queue)
                 await environment.sleep(timedelta(hours=2))
                 await handle.cancel()
-                with pytest.raises(Exception, match="Workflow execution failed"):
+                with pytest.raises(WorkflowFailureError):
                     await handle.result()
                 assert (await handle.describe()).status is WorkflowExecutionStatus.CANCELED
 
@@ -125,3 +127,21 @@ async def test_a_cancel_in_back_off_is_recorded_as_cancelled_not_as_a_bounce(arc
 async def _attempts(archive: Archive, bulk_id: str) -> list:
     async with archive.reading() as connection:
         return [attempt.started_at for attempt in await reads.attempts(connection, bulk_id, 1)]
+
+
+async def test_a_cancel_that_was_quicker_than_the_start_ends_the_workflow(archive: Archive) -> None:
+    async with skipping_server() as environment:
+        with SandboxProcess() as sandbox:
+            order = await a_stored_bulk_send(archive, ["ok+x@example.com", "ok+y@example.com"])
+            async with archive.writing() as connection:
+                await begin_cancel(connection, order.bulk_id, "changed my mind")
+            async with working(environment.client, archive, sandbox.relay_url) as queue:
+                handle = await started(environment.client, order, queue)
+                with pytest.raises(WorkflowFailureError):
+                    await handle.result()
+            assert sandbox.counts()["accepted"] == 0
+
+    async with archive.reading() as connection:
+        send = await reads.bulk_send(connection, order.bulk_id)
+    assert send.state is BulkState.CANCELLED
+    assert send.counts[MessageState.CANCELLED] == 2

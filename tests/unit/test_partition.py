@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def test_a_range_is_cut_without_gap_or_overlap_into_at_most_250(first: int, leng
     assert len(parts) <= CHILDREN_PER_WORKFLOW
     assert parts[0][0] == first
     assert parts[-1][1] == last
-    assert all(end + 1 == start for (_, end), (start, _) in zip(parts, parts[1:], strict=False))
+    assert all(end + 1 == start for (_, end), (start, _) in pairwise(parts))
 
 
 def test_fifteen_million_recipients_need_two_levels() -> None:
