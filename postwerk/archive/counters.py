@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.contracts.states import MessageState
@@ -19,9 +19,7 @@ _ADD = text("""
 _COUNTS = text("SELECT state, sum(n) FROM counter WHERE bulk_id = :bulk_id GROUP BY state")
 
 
-async def add_to_counters(
-    connection: AsyncConnection, moved: Mapping[tuple[str, str], int], shard: int
-) -> None:
+def count_moves(connection: Connection, moved: Mapping[tuple[str, str], int], shard: int) -> None:
     """Add the differences, (bulk id, state) -> n. In one fixed order: two writers never deadlock."""
     rows = [
         {"bulk_id": bulk_id, "state": str(state), "shard": shard, "n": n}
@@ -29,7 +27,14 @@ async def add_to_counters(
         if n
     ]
     if rows:
-        await connection.execute(_ADD, rows)
+        connection.execute(_ADD, rows)
+
+
+async def add_to_counters(
+    connection: AsyncConnection, moved: Mapping[tuple[str, str], int], shard: int
+) -> None:
+    """`count_moves` on an asynchronous connection."""
+    await connection.run_sync(count_moves, moved, shard)
 
 
 async def counts_of(connection: AsyncConnection, bulk_id: str) -> dict[MessageState, int]:

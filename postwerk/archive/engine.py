@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from postwerk.errors import ConfigurationError
+
+T = TypeVar("T")
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -62,6 +66,10 @@ class Archive:
         self.url = parse_database_url(config.url)
         self.is_sqlite = self.url.drivername.startswith("sqlite")
         self.engine = self._create_engine()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
+        self._direct = _Direct(self.url) if self.is_sqlite else None
+        if self._direct is not None:
+            self._prepare_sqlite(self._direct.engine)
         # SQLite's transactions are one consistent view anyway; PostgreSQL's are when asked to be.
         self._reader = (
             self.engine
@@ -88,14 +96,14 @@ class Archive:
         except (NoSuchModuleError, ArgumentError) as error:
             raise ConfigurationError(f"The database URL cannot be used; {_WAY_OUT}.") from error
         if self.is_sqlite:
-            self._prepare_sqlite(engine)
+            self._prepare_sqlite(engine.sync_engine)
         return engine
 
-    def _prepare_sqlite(self, engine: AsyncEngine) -> None:
+    def _prepare_sqlite(self, engine: Engine) -> None:
         synchronous = "FULL" if self.config.durability == "full" else "NORMAL"
         busy_milliseconds = int(self.config.busy_seconds * 1000)
 
-        @event.listens_for(engine.sync_engine, "connect")
+        @event.listens_for(engine, "connect")
         def _connect(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves, below
             cursor = connection.cursor()
@@ -106,7 +114,7 @@ class Archive:
             cursor.execute("PRAGMA temp_store=MEMORY")
             cursor.close()
 
-        @event.listens_for(engine.sync_engine, "begin")
+        @event.listens_for(engine, "begin")
         def _begin(connection: Any) -> None:
             # A deferred transaction that turns into a writer fails at once when another wrote meanwhile;
             # taking the write lock at BEGIN waits its turn instead.
@@ -127,5 +135,32 @@ class Archive:
             async with connection.begin():
                 yield connection
 
+    async def at_once(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a writing transaction of its own. For who commits some hundred times a second.
+
+        SQLite's driver crosses to another thread and back for each statement, and back again for its rows;
+        here the whole transaction crosses once (measured: half the CPU of a commit).
+        """
+        if self._direct is None:
+            async with self.writing() as connection:
+                return await connection.run_sync(work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._direct.run, work)
+
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._direct is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._direct.engine.dispose)
+            self._thread.shutdown()
+
+
+class _Direct:
+    """The same SQLite file by the plain driver, for one thread."""
+
+    def __init__(self, url: URL) -> None:
+        self.engine = create_engine(url.set(drivername="sqlite"), hide_parameters=True, pool_size=1)
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            connection.execution_options(writing=True)
+            with connection.begin():
+                return work(connection)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, TextClause, text
 
 
 class Given:
@@ -25,6 +24,6 @@ class Given:
             ),
         }
 
-    def bind(self, connection: AsyncConnection, rows: Sequence[Any]) -> tuple[TextClause, dict[str, str]]:
+    def bind(self, connection: Connection, rows: Sequence[Any]) -> tuple[TextClause, dict[str, str]]:
         """The statement for this connection's database and its parameters; rows are dataclasses or dicts."""
         return self._statements[connection.dialect.name], {"rows": orjson.dumps(rows).decode()}

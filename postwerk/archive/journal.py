@@ -10,11 +10,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from postwerk.archive.counters import add_to_counters
+from postwerk.archive.counters import count_moves
 from postwerk.archive.engine import Archive
 from postwerk.archive.given import Given
 from postwerk.contracts.states import MessageState
@@ -158,16 +159,15 @@ class Journal:
         pause = 0.05
         while True:
             try:
-                async with self._archive.writing() as connection:
-                    return await write_entries(connection, entries, self._shard)
+                return await self._archive.at_once(partial(write_entries, entries=entries, shard=self._shard))
             except (DBAPIError, OSError) as error:
                 archive_unavailable(error, waiting=len(entries))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
 
-async def write_entries(
-    connection: AsyncConnection, entries: Sequence[Mark | Outcome], shard: int
+def write_entries(
+    connection: Connection, entries: Sequence[Mark | Outcome], shard: int
 ) -> set[tuple[type, str, int]]:
     """Write marks, outcomes, attempt rows and counters in this transaction; answers which were applied."""
     marks = {(entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Mark)}
@@ -175,16 +175,16 @@ async def write_entries(
     moved: Counter[tuple[str, str]] = Counter()
     applied: set[tuple[type, str, int]] = set()
     if marks:
-        for bulk_id, seq in await connection.execute(*_MARK.bind(connection, list(marks.values()))):
+        for bulk_id, seq in connection.execute(*_MARK.bind(connection, list(marks.values()))):
             applied.add((Mark, bulk_id, seq))
             moved[bulk_id, marks[bulk_id, seq].was] -= 1
             moved[bulk_id, MessageState.SENDING] += 1
     if outcomes:
         rows = list(outcomes.values())
-        for bulk_id, seq in await connection.execute(*_OUTCOME.bind(connection, rows)):
+        for bulk_id, seq in connection.execute(*_OUTCOME.bind(connection, rows)):
             applied.add((Outcome, bulk_id, seq))
             moved[bulk_id, MessageState.SENDING] -= 1
             moved[bulk_id, outcomes[bulk_id, seq].state] += 1
-        await connection.execute(*_ATTEMPT.bind(connection, rows))
-    await add_to_counters(connection, moved, shard)
+        connection.execute(*_ATTEMPT.bind(connection, rows))
+    count_moves(connection, moved, shard)
     return applied
