@@ -19,6 +19,8 @@ from postwerk.smtp.pool import Lease
 
 _NOW = timedelta(0)
 """Patience of a carrier that only helps: it takes a connection that is free, or none."""
+LAST_CHANCE_SECONDS = 1.0
+"""A server that owes a reply to a dot when the time of a stopping worker is up; then it is ambiguous."""
 
 
 class Carriage:
@@ -38,6 +40,7 @@ class Carriage:
         self._clock = clock
         self._due = deque(due)
         self._carriers: set[asyncio.Task[None]] = set()
+        self._leases: set[Lease] = set()
         self._accident: BaseException | None = None
         self.stopped = False
         """The bulk send was held or cancelled, or this worker stops: messages may be left."""
@@ -59,12 +62,22 @@ class Carriage:
             except asyncio.CancelledError:
                 cancelled = self.stopped = True
                 if activity.is_worker_shutdown():
-                    for carrier in self._carriers:
-                        carrier.cancel()
+                    self._cut_off()
         if cancelled:
             raise asyncio.CancelledError
         if self._accident is not None:
             raise self._accident
+
+    def _cut_off(self) -> None:
+        """Before the dot this ends a transaction at once; after it the reply gets its last chance."""
+        for carrier in self._carriers:
+            carrier.cancel()
+        asyncio.get_running_loop().call_later(LAST_CHANCE_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        for lease in self._leases:
+            if not lease.released:
+                lease.conversation.abort()
 
     def _hire(self, lease: Lease | None) -> None:
         carrier = asyncio.create_task(self._carry(lease))
@@ -82,6 +95,7 @@ class Carriage:
         try:
             lease = lease or await self._connection()
             while lease is not None and self._due and await self._may_go_on():
+                self._leases.add(lease)
                 self._call_for_help()
                 await Attempt(self._parts, self._order, self._bulk, self._clock, self._due.popleft()).make(
                     lease

@@ -49,6 +49,34 @@ def test_a_worker_that_is_told_to_end_finishes_its_transactions_and_begins_none(
     assert (verdict.extra_copies, verdict.possible_duplicates) == (0, 0)
 
 
+@pytest.mark.timeout(90)
+def test_a_server_that_owes_a_reply_does_not_keep_a_worker_from_ending(tmp_path: Path) -> None:
+    """The limit for the dot is ten minutes; the time of a stopping worker is over earlier."""
+    hanging = addresses(3, "hang-after-dot1", domain="resend.example")
+    never = addresses(3, "hang-after-dot1", domain="stop.example")
+    with System(tmp_path, settings=SETTINGS | {"POSTWERK_SHUTDOWN_SECONDS": "2"}) as system:
+        resend = system.post(a_mailing(hanging, recipients_per_child=1))["id"]
+        stop = system.post(a_mailing(never, recipients_per_child=1, on_ambiguous="stop"))["id"]
+        wait_for_mails(system, 6)
+        worker = system.supervisor.running["worker"]
+        told_at = time.time()
+        worker.ask_to_end()
+        wait_until(lambda: worker.exit_code is not None, "the worker has ended", 30)
+        took = time.time() - told_at
+        system.start("worker")
+        for bulk_id in (resend, stop):
+            system.wait_until_accounted(bulk_id)
+        resent = verdict_of(system, resend, hanging, most_extra_copies=3)
+        stopped = verdict_of(system, stop, never, most_marked=3)
+
+    assert worker.exit_code == 0
+    assert took < LONGEST_GOODBYE_SECONDS
+    assert resent.complaints == []
+    assert resent.states == {"delivered": 3}
+    assert stopped.complaints == []
+    assert stopped.states == {"unknown": 3}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_worker_that_stood_still_and_comes_back_overwrites_nothing(tmp_path: Path) -> None:
