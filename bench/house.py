@@ -16,6 +16,11 @@ from postwerk.dev.ports import Ports
 from postwerk.dev.supervisor import Supervisor
 
 
+def _as_usual(folder: Path) -> dict[str, str]:
+    """Compiled modules are kept, as everywhere: without them every workflow compiles its own again."""
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
 class RunningHouse:
     """`with RunningHouse(folder, port) as house:` server, API and worker are up until the block ends."""
 
@@ -23,7 +28,7 @@ class RunningHouse:
         wishes = Wishes(
             data=folder,
             relay_url=f"smtp://127.0.0.1:{relay_port}",
-            settings={"POSTWERK_LOG_LEVEL": "WARNING"},
+            settings={"POSTWERK_LOG_LEVEL": "WARNING", **_as_usual(folder)},
         )
         house = plan_house(wishes, Ports(usual=False))
         worker = house.part("worker")

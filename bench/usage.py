@@ -39,8 +39,15 @@ class CpuMeter:
         self._before = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        self.seconds = {name: cpu_seconds(pid) - self._before[name] for name, pid in self._pids.items()}
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self.seconds = {name: self._spent(name, pid) for name, pid in self._pids.items()}
+
+    def _spent(self, name: str, pid: int) -> float:
+        try:
+            return cpu_seconds(pid) - self._before[name]
+        except psutil.NoSuchProcess:
+            raise RuntimeError(f"the {name} ended while it was measured") from None
 
     def microseconds_per(self, messages: int) -> dict[str, int]:
         return {name: round(spent / messages * 1e6) for name, spent in self.seconds.items()}
