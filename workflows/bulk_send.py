@@ -31,12 +31,12 @@ class BulkSend:
         self._counts = Counts()
         self._batches = 0
         self._children = Children(self._show)
+        self._looking: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         """One change of state at a time: they take effect in the order they came."""
 
     @workflow.run
     async def run(self, order: BulkSendInput) -> Counts:
-        looking = asyncio.create_task(self._look_now_and_then())
         self._carrying = carrying = asyncio.create_task(self._carry(order))
         try:
             await workflow.wait([carrying])  # unlike `await carrying`, leaves it running when cancelled
@@ -47,10 +47,11 @@ class BulkSend:
             await self._close(BulkState.CANCELLED)
             raise
         finally:
-            looking.cancel()
+            if self._looking is not None:
+                self._looking.cancel()
 
     async def _carry(self, order: BulkSendInput) -> None:
-        """Beside its beginning: the first mail need not wait for a row that says the send has begun."""
+        """Plan, then carry; the beginning is recorded beside it."""
         beginning = asyncio.create_task(self._begin())
         plan = await self._plan(order)
         self._batches = plan.batches
@@ -62,12 +63,17 @@ class BulkSend:
         await beginning
 
     async def _begin(self) -> None:
-        """Whoever stopped it before it had begun is obeyed: nothing, or nothing for now, is to be carried."""
+        """Whoever stopped it before it had begun is obeyed: nothing, or nothing for now, is to be carried.
+
+        Only when the first child has started: the first mail need not wait for a row that says so.
+        """
+        await workflow.wait_condition(lambda: self._children.started > 0)
         state = await self._step(BulkActivities.begin_bulk, "begin", deadline=True)
         if state in (BulkState.CANCELLING, BulkState.CANCELLED):
             self._carrying.cancel()
         elif state == BulkState.PAUSED:
             await self.hold()
+        self._looking = asyncio.create_task(self._look_now_and_then())
 
     async def _plan(self, order: BulkSendInput) -> Plan:
         if order.batches is not None:

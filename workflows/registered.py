@@ -1,6 +1,6 @@
 """WORKFLOWS: the list that worker.py and the tests register.
 
-Not in the package's __init__: the sandbox runs that for each workflow anew, and would load all three each time.
+Not in the package's __init__: the sandbox runs that anew for each workflow, and would load all three.
 """
 
 from workflows.bulk_send import BulkSend
