@@ -139,6 +139,12 @@ def _worker() -> Part:
     return Part("worker", _python("worker"), restarts=True, grace_seconds=15.0)
 
 
+def retention(house: House) -> Part:
+    """The dev server forgets an ended workflow after a day; whoever looks a week later wants to see it."""
+    command = [temporal_program(), "operator", "namespace", "update", "--namespace", house.namespace]
+    return Part("retention", (*command, "--retention", "30d", "--address", house.temporal_address))
+
+
 def migration() -> Part:
     """Brings the archive up to date, and ends."""
     return Part("migrate", _python("postwerk", "migrate"))

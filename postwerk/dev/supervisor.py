@@ -10,7 +10,7 @@ from typing import IO
 
 import httpx2
 
-from postwerk.dev.house import House, migration
+from postwerk.dev.house import House, migration, retention
 from postwerk.dev.process import Part, Process, Watchdog
 from postwerk.errors import PostwerkError
 
@@ -21,7 +21,7 @@ _RESTARTS = 3
 _STEADY_SECONDS = 60.0
 _CONFIGURATION_EXIT = 2
 """Parts end with it when a setting is wrong: starting them again would not help."""
-_ENDING_ORDER = ("worker", "api", "sandbox", "temporal", "migrate")
+_ENDING_ORDER = ("worker", "api", "sandbox", "temporal", "migrate", "retention")
 """Who uses another part ends before it."""
 _PREVIOUS = ".previous.log"
 """The logs of the last run are kept beside those of this one."""
@@ -77,9 +77,11 @@ class Supervisor:
         """Start every part and wait until all work together. Raises PartFailed or Interrupted."""
         for name in ("temporal", "sandbox"):
             self.launch(name)
-        self._migrate()
+        self._run_once(migration())
         self.launch("api")
         self.wait_for("temporal", "sandbox")
+        if self.house.part("temporal") is not None:
+            self._run_once(retention(self.house))
         self.launch("worker")
         self.wait_for("api")
         self._wait_for_url("worker", f"{self.house.api_url}/readyz")
@@ -103,14 +105,15 @@ class Supervisor:
         self.running[part.name] = process
         return process
 
-    def _migrate(self) -> None:
-        process = self._launch(migration())
+    def _run_once(self, part: Part) -> None:
+        """A part that does one thing and ends."""
+        process = self._launch(part)
         while process.exit_code is None:
             self.pause()
         code = process.exit_code
-        self._forget("migrate")
+        self._forget(part.name)
         if code:
-            raise PartFailed(process.last_lines(1)[-1] if process.last_lines(1) else "migrate failed")
+            raise PartFailed(process.last_lines(1)[-1] if process.last_lines(1) else f"{part.name} failed")
 
     def _wait_for_url(self, name: str, url: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -151,7 +154,7 @@ class Supervisor:
                 if time.monotonic() >= self._due[name]:
                     del self._due[name]
                     self._launch(process.part)
-            elif process.exit_code is not None and name != "migrate":
+            elif process.exit_code is not None and name not in ("migrate", "retention"):
                 self._part_ended(process)
 
     def _part_ended(self, process: Process) -> None:
