@@ -53,6 +53,8 @@ def measure_all(wanted: argparse.Namespace) -> Figures:
         peers.append(postfix.measure_round(wanted.recipients))
     figures = send.medians(ours) | postfix.medians(peers)
     figures["ratio"] = round(figures["postwerk_per_s"] / figures["postfix_per_s"], 2)
+    with_intake = figures["postwerk_with_upload_per_s"] / figures["postfix_pump_per_s"]
+    figures["ratio_with_intake"] = round(with_intake, 2)
     figures |= send.measure_children_of_one()
     return figures | measure_single(wanted) | measure_size(wanted)
 
