@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import uvloop
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bulks import BulkActivities
@@ -86,6 +87,23 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
     )
 
 
+async def reach_temporal(stop: asyncio.Event) -> Client | None:
+    """A client, as soon as Temporal answers; None when the worker is told to stop before."""
+    pause = 1.0
+    while not stop.is_set():
+        try:
+            client = await connect()
+            await register_search_attributes(client)
+        except (RPCError, RuntimeError) as error:
+            log.temporal_away(error, pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(pause * 2, 15.0)
+        else:
+            return client
+    return None
+
+
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; then finish the running transactions."""
     # Some thousand short-lived objects a second would have the collector walk everything all the time.
@@ -96,8 +114,9 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     relay = settings.relay()
     async with open_parts(settings, relay) as parts:
-        client = await connect()
-        await register_search_attributes(client)
+        client = await reach_temporal(stop)
+        if client is None:
+            return
         # Also here: what an API stored is started even when that API never comes back.
         reconciling = asyncio.create_task(reconcile_forever(parts.archive, client, settings.task_queue))
         async with build_worker(client, settings, parts):

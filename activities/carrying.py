@@ -113,7 +113,8 @@ class Carriage:
         return not self.stopped and bool(self._due)
 
     def _call_for_help(self) -> None:
-        if len(self._due) > len(self._carriers) and self._parts.pool.has_room(self._order.batch.lane):
+        """Whoever takes a message hires the next carrier, while there are messages and connections to spare."""
+        if len(self._due) > 1 and self._parts.pool.has_room(self._order.batch.lane):
             self._hire(None)
 
     async def _keep_or_change(self, lease: Lease) -> Lease | None:

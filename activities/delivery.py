@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import OPEN_STATES
 from postwerk.errors import NotFound
 from postwerk.observe import log
+from postwerk.rules.reply_words import plain_words
 from postwerk.rules.retry_schedule import is_over, wait_after
 from postwerk.smtp.pool import Lease
 
@@ -34,8 +34,6 @@ HELD_PAUSE = timedelta(seconds=10)
 HANDED_ON = timedelta(seconds=1)
 """A batch of a stopping worker goes to another one after this."""
 PAST_THE_END = timedelta(seconds=1)
-REPLY_IN_HISTORY = 200
-"""Characters of a reply that a failure carries into the history; the archive keeps it all."""
 
 
 class DeliveryActivities:
@@ -113,16 +111,14 @@ class DeliveryActivities:
     async def _report(self, order: SendBatchInput, clock: ActivityClock) -> Counts:
         async with self._parts.archive.reading() as connection:
             left = await delivery.left_in_batch(connection, order.batch)
-            said, address = (
-                await delivery.last_reply_of_batch(connection, order.batch) if left.next_at else ("", "")
-            )
+            said = await delivery.last_reply_of_batch(connection, order.batch) if left.next_at else ""
         if left.next_at is None:
             log.batch_finished(
                 order.batch.bulk_id, order.batch.number, {s.value: n for s, n in left.counts.states.items()}
             )
             return left.counts
         still_open = sum(n for state, n in left.counts.states.items() if state in OPEN_STATES)
-        words = f"{still_open} of {order.batch.messages} open; last reply: {without_address(said, address)}"
+        words = f"{still_open} of {order.batch.messages} open; last reply: {plain_words(said)}"
         raise self._deferred_until(order, clock, left.next_at, words)
 
     async def _recovered(self, lane: str, status: lanes.LaneStatus) -> None:
@@ -208,18 +204,5 @@ async def _unless_stopping(waiting: Coroutine[Any, Any, T]) -> T | None:
 
 def _session_words(exchange: Exchange) -> str:
     reply = exchange.reply
-    said = f"{reply.code} {without_address(reply.text, '')}" if reply else exchange.detail
-    return f"{exchange.stage}: {said}"[:REPLY_IN_HISTORY]
-
-
-_ADDRESS = re.compile(r"\S*@\S*")
-
-
-def without_address(said: str, address: str) -> str:
-    """A reply fit for a history: no address, neither the recipient's nor any other (P7)."""
-    local_part, _, domain = address.partition("@")
-    said = _ADDRESS.sub("<address>", said)
-    for part in (local_part, domain):
-        if len(part) > 1:
-            said = re.sub(re.escape(part), "…", said, flags=re.IGNORECASE)
-    return " ".join(said.split())[:REPLY_IN_HISTORY]
+    said = plain_words(f"{reply.code} {reply.text}") if reply else exchange.detail
+    return f"{exchange.stage}: {said}"

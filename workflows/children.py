@@ -26,6 +26,7 @@ class Children:
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._handles: list[Handle] = []
         self._changed = changed
+        self._cancelled = False
         self._standing_hold: HoldSignal | None = None
         """Also for children that start only after the signal came."""
         self.done = 0
@@ -58,7 +59,7 @@ class Children:
             try:
                 _, waiting = await workflow.wait(waiting)
             except asyncio.CancelledError:
-                cancelled = True
+                cancelled = self._cancelled = True
                 for run in runs:
                     run.cancel()
                 waiting = [run for run in runs if not run.done()]
@@ -69,6 +70,8 @@ class Children:
         try:
             handle: Handle = await start()
             self._handles.append(handle)
+            if self._cancelled:
+                handle.cancel()  # a cancel between a child's start and the news of it is lost on the way
             if self._standing_hold is not None:
                 await self._signal_one(handle, "hold", self._standing_hold)
             self.counts += await handle

@@ -30,7 +30,7 @@ _LEFT = text(f"""
     SELECT state, count(*), min(COALESCE(next_attempt_at, 0)) FROM message WHERE {_IN_BATCH} GROUP BY state
 """)
 _LAST_REPLY = text(f"""
-    SELECT last_code, last_text, address FROM message
+    SELECT last_code, last_text FROM message
     WHERE {_IN_BATCH} AND state = 'deferred' ORDER BY next_attempt_at LIMIT 1
 """)
 _SETTLE = text(f"""
@@ -112,13 +112,12 @@ async def left_in_batch(connection: AsyncConnection, order: BatchOrder) -> Left:
     return Left(Counts(states=counts), next_at)
 
 
-async def last_reply_of_batch(connection: AsyncConnection, order: BatchOrder) -> tuple[str, str]:
-    """The last reply to the message that is due next, as "451 4.7.1 text", and its address (to be hidden)."""
+async def last_reply_of_batch(connection: AsyncConnection, order: BatchOrder) -> str:
+    """The last reply to the message that is due next, as "451 4.7.1 text"."""
     row = (await connection.execute(_LAST_REPLY, _batch(order))).one_or_none()
     if row is None:
-        return "", ""
-    code, said, address = row
-    return " ".join(str(part) for part in (code, said) if part), address
+        return ""
+    return " ".join(str(part) for part in row if part)
 
 
 async def settle_batch(

@@ -38,6 +38,12 @@ def worker_stopping(grace_seconds: float) -> None:
     _log.info("worker stops after its running transactions", at_most_seconds=grace_seconds)
 
 
+def temporal_away(error: Exception, seconds: float) -> None:
+    """A worker that starts before its server waits for it."""
+    first_line = str(error).partition("\n")[0]
+    _log.warning("temporal cannot be reached, trying again", error=first_line, in_seconds=seconds)
+
+
 def archive_unavailable(error: Exception, *, waiting: int) -> None:
     """The journal keeps its rows and tries again."""
     _log.warning("archive unavailable, trying again", error=type(error).__name__, rows_waiting=waiting)

@@ -86,7 +86,7 @@ async def test_putting_off_costs_no_attempt_and_making_due_ends_it(archive: Arch
     async with archive.reading() as connection:
         assert await delivery.due_messages(connection, batch, NOW) == []
         assert (await delivery.left_in_batch(connection, batch)).next_at == until
-        assert (await delivery.last_reply_of_batch(connection, batch))[0] == "connection refused"
+        assert await delivery.last_reply_of_batch(connection, batch) == "connection refused"
         assert (await reads.message(connection, order.bulk_id, 1)).attempts == 0
     async with archive.writing() as connection:
         await delivery.make_due(connection, batch, NOW)

@@ -100,9 +100,6 @@ def test_no_trace_of_a_recipient_or_a_content_is_in_temporal_or_in_a_log(
     assert _found(haystacks) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the text of a 4yz reply goes into the history; only addresses leave it"
-)
 @pytest.mark.timeout(100)
 def test_a_reply_that_quotes_the_message_leaves_no_trace_of_it(tmp_path: Path) -> None:
     assert _found(_what_a_send_leaves_behind(tmp_path, (*PLAIN, "spam"), 1)) == []
