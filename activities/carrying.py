@@ -113,7 +113,7 @@ class Carriage:
         return not self.stopped and bool(self._due)
 
     def _call_for_help(self) -> None:
-        """Whoever takes a message hires the next carrier, while there are messages and connections to spare."""
+        """Whoever takes a message hires the next carrier, while messages and connections are left."""
         if len(self._due) > 1 and self._parts.pool.has_room(self._order.batch.lane):
             self._hire(None)
 
