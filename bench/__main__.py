@@ -15,6 +15,7 @@ import orjson
 
 from bench import postfix, send, single, size
 from bench.programs import Missing, need_programs
+from postwerk.errors import PostwerkError
 
 Figures = dict[str, Any]
 
@@ -28,6 +29,9 @@ def main() -> int:
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 2
+    except PostwerkError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
