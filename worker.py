@@ -37,7 +37,7 @@ HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""
 
 
-CACHED_WORKFLOWS = 100
+CACHED_WORKFLOWS = 60
 """A cached workflow costs a quarter of a megabyte; one that waits for its mails is loaded again in 10 ms."""
 
 

@@ -53,17 +53,18 @@ class Attempt:
         self._was = message.state
         self._cut_off = message.state is MessageState.SENDING
 
-    async def make(self, lease: Lease) -> None:
+    async def make(self, lease: Lease) -> Exchange | None:
+        """Answers how the transaction ended, if there was one."""
         if self._cut_off and not await self._settle_cut_off():
-            return
+            return None
         mark = self._mark()
         started = time.monotonic()
         try:
             mail = self._compose()
         except ContentError as error:
             await self._record_unmade(mark, error, started)
-            return
-        await self._hand_over(lease, mail, mark)
+            return None
+        return await self._hand_over(lease, mail, mark)
 
     def _mark(self) -> asyncio.Future[bool]:
         """From its commit on a cut-off attempt is known to be ambiguous. Runs beside MAIL and RCPT."""
@@ -85,7 +86,7 @@ class Attempt:
             Recipient(message.seq, message.address, message.name, message.variables)
         )
 
-    async def _hand_over(self, lease: Lease, mail: bytes, mark: asyncio.Future[bool]) -> None:
+    async def _hand_over(self, lease: Lease, mail: bytes, mark: asyncio.Future[bool]) -> Exchange:
         async def ours() -> bool:
             return await asyncio.shield(mark)
 
@@ -97,6 +98,7 @@ class Attempt:
             raise
         if await mark:
             await self._record(self._decide(exchange), exchange)
+        return exchange
 
     def _decide(self, exchange: Exchange) -> Decision:
         decision = classify(exchange)

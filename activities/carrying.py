@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from datetime import timedelta
 
 from temporalio import activity
@@ -12,13 +11,15 @@ from temporalio import activity
 from activities.attempt import Attempt
 from activities.clock import ActivityClock
 from activities.parts import BulkContent, WorkerParts
-from postwerk.archive.delivery import DueMessage
+from postwerk.archive.delivery import DueMessage, due_messages
 from postwerk.contracts.orders import SendBatchInput
-from postwerk.contracts.smtp import Exchange
+from postwerk.contracts.smtp import SESSION_STAGES, Exchange
 from postwerk.smtp.pool import Lease
 
 _NOW = timedelta(0)
 """Patience of a carrier that only helps: it takes a connection that is free, or none."""
+PAGE = 64
+"""Messages of a batch in memory at a time."""
 LAST_CHANCE_SECONDS = 1.0
 """A server that owes a reply to a dot when the time of a stopping worker is up; then it is ambiguous."""
 
@@ -32,13 +33,15 @@ class Carriage:
         order: SendBatchInput,
         bulk: BulkContent,
         clock: ActivityClock,
-        due: Iterable[DueMessage],
     ) -> None:
         self._parts = parts
         self._order = order
         self._bulk = bulk
         self._clock = clock
-        self._due = deque(due)
+        self._due: deque[DueMessage] = deque()
+        self._loading = asyncio.Lock()
+        self._all_loaded = False
+        self._last_seq = 0
         self._carriers: set[asyncio.Task[None]] = set()
         self._leases: set[Lease] = set()
         self._accident: BaseException | None = None
@@ -91,38 +94,52 @@ class Carriage:
             self.stopped = True
 
     async def _carry(self, lease: Lease | None) -> None:
-        """One connection after the other, one message after the other."""
+        """One message after the other; the lease itself changes a connection that is spent or was lost."""
         try:
             lease = lease or await self._connection()
-            while lease is not None and self._due and await self._may_go_on():
+            while lease is not None and (message := await self._next()) is not None:
                 self._leases.add(lease)
                 self._call_for_help()
-                await Attempt(self._parts, self._order, self._bulk, self._clock, self._due.popleft()).make(
-                    lease
-                )
-                lease = await self._keep_or_change(lease)
+                attempt = Attempt(self._parts, self._order, self._bulk, self._clock, message)
+                exchange = await attempt.make(lease)
+                if exchange is not None and exchange.stage in SESSION_STAGES:
+                    self.unreachable = exchange  # the others would only find the same
         finally:
             if lease is not None:
+                self._leases.discard(lease)
                 self._parts.pool.release(lease)
+
+    async def _next(self) -> DueMessage | None:
+        """The next due message, unless there is a reason to send none."""
+        if self.unreachable is not None or not await self._may_go_on():
+            return None
+        if not self._due and not self._all_loaded:
+            async with self._loading:
+                if not self._due and not self._all_loaded:
+                    await self._load_page()
+        return self._due.popleft() if self._due else None
+
+    async def _load_page(self) -> None:
+        async with self._parts.archive.reading() as connection:
+            page = await due_messages(
+                connection, self._order.batch, self._clock.now(), after=self._last_seq, limit=PAGE
+            )
+        self._due.extend(page)
+        self._all_loaded = len(page) < PAGE
+        if page:
+            self._last_seq = page[-1].seq
 
     async def _may_go_on(self) -> bool:
         if not self.stopped:
             self.stopped = activity.is_worker_shutdown() or not await self._parts.permission.may_send(
                 self._order.batch.bulk_id
             )
-        return not self.stopped and bool(self._due)
+        return not self.stopped
 
     def _call_for_help(self) -> None:
         """Whoever takes a message hires the next carrier, while messages and connections are left."""
-        if len(self._due) > 1 and self._parts.pool.has_room(self._order.batch.lane):
+        if self._due and self._parts.pool.has_room(self._order.batch.lane):
             self._hire(None)
-
-    async def _keep_or_change(self, lease: Lease) -> Lease | None:
-        """The same connection while it is good for another message, else another one of the lane."""
-        if lease.usable:
-            return lease
-        self._parts.pool.release(lease)
-        return await self._connection() if self._due else None
 
     async def _connection(self) -> Lease | None:
         got = await self._parts.pool.acquire(self._order.batch.lane, _NOW)

@@ -94,14 +94,12 @@ class DeliveryActivities:
         try:
             await self._recovered(order.batch.lane, status)
             bulk = await self._parts.contents.of(order.batch.bulk_id)
-            async with self._parts.archive.reading() as connection:
-                due = await delivery.due_messages(connection, order.batch, clock.now())
         except BaseException as error:
             self._parts.pool.release(lease)
             if isinstance(error, NotFound):
                 raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
             raise
-        carriage = Carriage(self._parts, order, bulk, clock, due)
+        carriage = Carriage(self._parts, order, bulk, clock)
         await carriage.run(lease)
         if carriage.unreachable is not None and not carriage.stopped:
             raise await self._unreachable(order, clock, carriage.unreachable)

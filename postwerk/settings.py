@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     connections_per_lane: int = Field(default=20, ge=1, le=1000)
     """SMTP connections at most, per lane and worker process."""
     messages_per_connection: int = Field(default=100, ge=1, le=100_000)
-    concurrent_batches: int = Field(default=200, ge=1, le=5000)
+    concurrent_batches: int = Field(default=60, ge=1, le=5000)
     """Batches in the hands of one worker process at a time; the rest waits in Temporal."""
     shutdown_seconds: float = Field(default=60.0, ge=1, le=3600)
     """How long a stopping worker lets running SMTP transactions finish."""

@@ -23,8 +23,8 @@ _IN_BATCH = "bulk_id = :bulk_id AND lane = :lane AND seq BETWEEN :first_seq AND 
 _OPEN = "state IN ('queued', 'sending', 'deferred')"
 _DUE = text(f"""
     SELECT seq, address, name, variables, state, attempts, deferrals FROM message
-    WHERE {_IN_BATCH} AND {_OPEN} AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
-    ORDER BY attempts, seq
+    WHERE {_IN_BATCH} AND seq > :after AND {_OPEN} AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
+    ORDER BY seq LIMIT :limit
 """)
 _LEFT = text(f"""
     SELECT state, count(*), min(COALESCE(next_attempt_at, 0)) FROM message WHERE {_IN_BATCH} GROUP BY state
@@ -84,9 +84,11 @@ def _batch(order: BatchOrder, **more: Any) -> dict[str, Any]:
     }
 
 
-async def due_messages(connection: AsyncConnection, order: BatchOrder, now: datetime) -> list[DueMessage]:
-    """The open messages of the batch whose time has come; first attempts before retries."""
-    rows = await connection.execute(_DUE, _batch(order, now=to_microseconds(now)))
+async def due_messages(
+    connection: AsyncConnection, order: BatchOrder, now: datetime, *, after: int = 0, limit: int = 1000
+) -> list[DueMessage]:
+    """The open messages of the batch whose time has come, the next `limit` behind seq `after`."""
+    rows = await connection.execute(_DUE, _batch(order, now=to_microseconds(now), after=after, limit=limit))
     return [
         DueMessage(
             seq,

@@ -13,7 +13,12 @@ from postwerk.dev.ports import Ports
 from postwerk.dev.process import Part
 from postwerk.errors import ConfigurationError
 
-_FAIRNESS = (
+_SERVER = (
+    # A task waits for the next look of its queue's reader, and by default there are only twenty a second:
+    # most of what a single mail waits for (docs/performance.md).
+    "history.transferProcessorMaxPollRPS=1000",
+    "history.timerProcessorMaxPollRPS=1000",
+    "history.visibilityProcessorMaxPollRPS=1000",
     # Priority and fairness between bulk sends work only within one partition of a task queue.
     "matching.enableFairness=true",
     "matching.numTaskqueueReadPartitions=1",
@@ -115,7 +120,7 @@ def _temporal(data: Path, port: int, ui_port: int, namespace: str) -> Part:
     command += ["--db-filename", str(data / "temporal.db")]
     for pragma in _FAST_FILE:
         command += ["--sqlite-pragma", pragma]
-    for value in _FAIRNESS:
+    for value in _SERVER:
         command += ["--dynamic-config-value", value]
     # The Web UI passes this on to the server: it answers once both work and the namespace is there.
     ready_url = f"http://127.0.0.1:{ui_port}/api/v1/namespaces/{namespace}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64encode
+from functools import lru_cache
 
 LINE = 76
 """RFC 2047 2: a line that holds an encoded word has at most 76 characters."""
@@ -59,14 +60,21 @@ def _chunks(value: str, sizes: list[int], first_room: int, in_q: bool) -> list[s
 
 def quoted_printable(text: str) -> bytes:
     """The text as CRLF lines of at most 76 octets; it ends with a line break, as a mail's body must."""
-    if not text:
-        return b""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    if not lines.endswith("\r\n"):
-        # b2a_qp takes its kind of soft line break from the first line break it sees: there must be one.
-        lines += "\r\n"
-    encoded = binascii.b2a_qp(lines.encode(), istext=True)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return b"".join([_known_line(line) if len(line) <= _KEPT else _line(line) for line in lines])
+
+
+def _line(line: str) -> bytes:
+    # b2a_qp takes its kind of soft line break from the first line break it sees: there must be one.
+    encoded = binascii.b2a_qp(line.encode() + b"\r\n", istext=True)
     return _without_traps(_without_overlong(encoded))
+
+
+_KEPT = 200
+"""Characters of the longest line whose encoding is kept: most lines of a bulk send are alike for all."""
+_known_line = lru_cache(maxsize=1024)(_line)
 
 
 def _without_overlong(encoded: bytes) -> bytes:
