@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     """The SMTP server that takes our mail: smtp://, smtp+starttls:// or smtps://, with user:password@."""
     relay_ca_file: str | None = None
     """Certificates to trust instead of the system's, for a relay with a private CA."""
+    relay_pipelining: bool = True
+    """Send MAIL and RCPT together where the relay offers it (RFC 2920); off for one that gets it wrong."""
     ehlo_name: str = "localhost"
     """The name we greet the relay with (EHLO); the host name that belongs to our IP address."""
 
@@ -71,7 +73,12 @@ class Settings(BaseSettings):
                 "POSTWERK_RELAY_URL is not set; name the SMTP server that takes your mail, "
                 "e.g. smtp+starttls://user:password@mail.example.com:587"
             )
-        return RelayConfig.from_url(url, ehlo_name=self.ehlo_name, ca_file=self.relay_ca_file)
+        return RelayConfig.from_url(
+            url,
+            ehlo_name=self.ehlo_name,
+            ca_file=self.relay_ca_file,
+            pipelining=self.relay_pipelining,
+        )
 
     def pool_limits(self) -> PoolLimits:
         return PoolLimits(

@@ -66,10 +66,7 @@ class Archive:
         self.url = parse_database_url(config.url)
         self.is_sqlite = self.url.drivername.startswith("sqlite")
         self.engine = self._create_engine()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
-        self._direct = _Direct(self.url) if self.is_sqlite else None
-        if self._direct is not None:
-            self._prepare_sqlite(self._direct.engine)
+        self._direct: _Direct | None = None
         # SQLite's transactions are one consistent view anyway; PostgreSQL's are when asked to be.
         self._reader = (
             self.engine
@@ -145,16 +142,21 @@ class Archive:
         SQLite's driver crosses to another thread and back for each statement, and back again for its rows;
         here the whole transaction crosses once (measured: half the CPU of a commit).
         """
-        if self._direct is None:
+        if not self.is_sqlite:
             async with self.writing() as connection:
                 return await connection.run_sync(work)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._direct.run, work)
+        if self._direct is None:
+            self._direct = _Direct(self.url)
+            self._prepare_sqlite(self._direct.engine)
+        return await self._direct.in_thread(self._direct.run, work)
 
     async def close(self) -> None:
+        """Give back every connection; used again, it opens new ones."""
         await self.engine.dispose()
         if self._direct is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._direct.engine.dispose)
-            self._thread.shutdown()
+            direct, self._direct = self._direct, None
+            await direct.in_thread(direct.engine.dispose)
+            direct.thread.shutdown()
 
 
 class _Direct:
@@ -162,6 +164,10 @@ class _Direct:
 
     def __init__(self, url: URL) -> None:
         self.engine = create_engine(url.set(drivername="sqlite"), hide_parameters=True, pool_size=1)
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archive")
+
+    async def in_thread(self, do: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, do, *arguments)
 
     def run(self, work: Callable[[Connection], T]) -> T:
         with self.engine.connect() as connection:

@@ -19,6 +19,8 @@ from postwerk.smtp.trouble import WIRE_ERRORS, trouble_of
 NO_LONGER_OURS = "no longer ours"
 IDLE_TOO_LONG = "4.4.2"
 _DOT = b".\r\n"
+_SILENCE_SECONDS = 0.05
+"""A reply too many follows its neighbours at once."""
 _COMPLETED = range(200, 300)
 _START_INPUT = range(354, 355)
 
@@ -125,22 +127,51 @@ class Conversation:
     async def _transact(
         self, envelope: Envelope, message: bytes, before_data: Callable[[], Awaitable[bool]]
     ) -> Reply:
-        await self._mail(envelope)
-        await self._rcpt(envelope)
+        if self._offer.pipelining and self._relay.pipelining:
+            await self._mail_and_rcpt(envelope)
+        else:
+            await self._mail(envelope)
+            await self._rcpt(envelope)
         await self._claim(before_data)
         await self._data()
         return await self._body(stuff_dots(message))
 
     async def _mail(self, envelope: Envelope) -> None:
-        reused, self.messages = self.messages > 0, self.messages + 1
-        self.stale = reused  # until this message's MAIL has an answer
+        await self._start_over()
+        answer = await self._command(b"MAIL", *envelope.mail, seconds=self._limits.mail.total_seconds())
+        insist(self._mail_answered(answer), _COMPLETED)
+
+    async def _start_over(self) -> None:
+        self.stale, self.messages = self.messages > 0, self.messages + 1  # until MAIL has an answer
         if self._needs_reset:
             insist(await self._command(b"RSET", seconds=self._limits.mail.total_seconds()), _COMPLETED)
             self._needs_reset = False
-        answer = await self._command(b"MAIL", *envelope.mail, seconds=self._limits.mail.total_seconds())
-        self.stale = reused and answer.code == 421 and as_reply(answer).enhanced == IDLE_TOO_LONG
+
+    def _mail_answered(self, answer: SMTPResponse) -> SMTPResponse:
+        self.stale = self.stale and answer.code == 421 and as_reply(answer).enhanced == IDLE_TOO_LONG
         self._needs_reset = True
-        insist(answer, _COMPLETED)
+        return answer
+
+    async def _mail_and_rcpt(self, envelope: Envelope) -> None:
+        """Both in one write (RFC 2920 3.1); their answers come in order, and both are read."""
+        await self._start_over()
+        insist_on_step(self._protocol)
+        self._protocol.write(b"MAIL %b\r\nRCPT %b\r\n" % (b" ".join(envelope.mail), envelope.rcpt), replies=2)
+        sender = self._mail_answered(await self._protocol.read_response(self._limits.mail.total_seconds()))
+        if sender.code not in _COMPLETED:
+            await self._swallow_answer()
+            insist(sender, _COMPLETED)
+        self._stage = Stage.RCPT
+        recipient = await self._protocol.read_response(self._limits.rcpt.total_seconds())
+        if recipient.code >= 500 and not await self._protocol.stays_silent(_SILENCE_SECONDS):
+            # A second reply to MAIL would have passed for RCPT's: a recipient must not bounce for that.
+            raise NotSmtp("more replies than commands")
+        insist(recipient, _COMPLETED)
+
+    async def _swallow_answer(self) -> None:
+        """RCPT's, when MAIL was refused: it says nothing new, and must not hide what MAIL was told."""
+        with suppress(*WIRE_ERRORS):  # out of step or closed now, which `_outcome` sees
+            await self._protocol.read_response(self._limits.quit.total_seconds())
 
     async def _rcpt(self, envelope: Envelope) -> None:
         self._stage = Stage.RCPT

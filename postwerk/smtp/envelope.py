@@ -27,12 +27,14 @@ class Offer:
     """Largest message in bytes, 0 for "no limit" (RFC 1870 4); None: SIZE is not offered."""
     smtputf8: bool = False
     eightbit: bool = False
+    pipelining: bool = False
 
     @classmethod
     def of(cls, extensions: dict[str, str]) -> Offer:
         size = extensions.get("size")
         limit = int(size) if size and size.isascii() and size.isdigit() else 0
-        return cls(None if size is None else limit, "smtputf8" in extensions, "8bitmime" in extensions)
+        offered = ("smtputf8" in extensions, "8bitmime" in extensions, "pipelining" in extensions)
+        return cls(None if size is None else limit, *offered)
 
 
 @dataclass(frozen=True, slots=True)

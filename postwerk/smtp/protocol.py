@@ -113,10 +113,22 @@ class StrictProtocol(SMTPProtocol):
     def fault(self) -> Exception | None:
         return self._fault
 
-    def write(self, data: bytes) -> None:
-        """Write a command; the server owes one reply to it."""
+    def write(self, data: bytes, replies: int = 1) -> None:
+        """Write a command, or several together; the server owes this many replies."""
         super().write(data)
-        self._owed += 1
+        self._owed += replies
+
+    async def stays_silent(self, seconds: float) -> bool:
+        """Whether nothing more comes for a while."""
+        if self.in_step:
+            self._waiter = waiter = self._loop.create_future()
+            timer = self._loop.call_later(seconds, self._rouse)
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+                timer.cancel()
+        return self.in_step
 
     async def read_response(self, timeout: float | None = None) -> SMTPResponse:
         """The next answer, within `timeout` seconds for all of it, however slowly it drips in."""

@@ -100,6 +100,8 @@ class RelayConfig:
     ehlo_name: str = field(default_factory=_own_name)
     ca_file: str | None = None
     """Certificates to trust instead of the system's, as PEM."""
+    pipelining: bool = True
+    """Send MAIL and RCPT together where the server offers it (RFC 2920): one round trip less a message."""
     limits: StageLimits = StageLimits()
 
     def __post_init__(self) -> None:
