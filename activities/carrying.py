@@ -18,7 +18,7 @@ from postwerk.smtp.pool import Lease
 
 _NOW = timedelta(0)
 """Patience of a carrier that only helps: it takes a connection that is free, or none."""
-PAGE = 64
+PAGE = 128
 """Messages of a batch in memory at a time."""
 LAST_CHANCE_SECONDS = 1.0
 """A server that owes a reply to a dot when the time of a stopping worker is up; then it is ambiguous."""

@@ -110,8 +110,6 @@ class Archive:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute(f"PRAGMA synchronous={synchronous}")
             cursor.execute(f"PRAGMA cache_size=-{cache_kilobytes}")
-            # Rows of many batches lie far apart: fewer, larger checkpoints write each page less often.
-            cursor.execute("PRAGMA wal_autocheckpoint=8000")
             cursor.execute("PRAGMA temp_store=MEMORY")
             cursor.close()
 
