@@ -7,15 +7,14 @@ COPY pyproject.toml constraints.txt ./
 # Only what the processes need, in the tested versions. A layer of its own: changed code does not install it again.
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
         > requirements.txt \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile \
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --constraint constraints.txt --requirement requirements.txt \
     && /venv/bin/pip uninstall --yes --quiet pip
 
 FROM python:3.12.13-slim-trixie
 ENV PATH=/venv/bin:$PATH \
     PYTHONPATH=/app \
-    PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONUNBUFFERED=1
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin postwerk \
     && install --directory --owner=postwerk --group=postwerk /data
 COPY --from=build /venv /venv
@@ -25,5 +24,7 @@ COPY api ./api
 COPY activities ./activities
 COPY workflows ./workflows
 COPY postwerk ./postwerk
+# The root is read-only later on: what is not compiled now would be compiled at each start.
+RUN python -m compileall -q /app
 USER 10001:10001
 CMD ["python", "-m", "worker"]

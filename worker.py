@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import uvloop
 from temporalio.client import Client
@@ -87,6 +89,14 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
     )
 
 
+def compile_workflows() -> None:
+    """The sandbox loads a workflow's module anew for each run; not compiled, each takes 20 ms longer.
+
+    Also where Python was told to write no compiled files. A folder that cannot be written is left as it is.
+    """
+    compileall.compile_dir(Path(__file__).parent / "workflows", quiet=2)
+
+
 async def reach_temporal(stop: asyncio.Event) -> Client | None:
     """A client, as soon as Temporal answers; None when the worker is told to stop before."""
     pause = 1.0
@@ -148,6 +158,7 @@ def main() -> int:
     try:
         settings = load_settings()
         log.configure_logging(settings.log_level)
+        compile_workflows()
         uvloop.run(run(settings))
     except (PostwerkError, RuntimeError) as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201
