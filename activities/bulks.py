@@ -54,7 +54,7 @@ class BulkActivities:
 
     @activity.defn
     async def batches_of(self, order: ExpansionInput) -> list[BatchOrder]:
-        """The orders for batches first to last, at most 250."""
+        """The orders for batches first to last, at most 200."""
         async with self._parts.archive.reading() as connection:
             return list(await plan.batches(connection, order.bulk_id, order.first, order.last))
 

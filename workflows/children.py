@@ -21,7 +21,7 @@ Handle = workflow.ChildWorkflowHandle[Any, Counts]
 
 
 class Children:
-    """At most 250 children; `changed` is called whenever one ends."""
+    """At most 200 children; `changed` is called whenever one ends."""
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._handles: list[Handle] = []

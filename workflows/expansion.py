@@ -1,4 +1,4 @@
-"""Expansion: a knot of the tree for bulk sends of more than 250 batches."""
+"""Expansion: a knot of the tree for bulk sends of more than 200 batches."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class BulkOrder(_Order):
 
 
 class Plan(_Order):
-    """How a bulk send falls into batches; up to 250 of them are named right away."""
+    """How a bulk send falls into batches; up to 200 of them are named right away."""
 
     batches: int
     messages: int

@@ -49,7 +49,7 @@ async def planned_and_expanded(client: Client, archive: Archive, queue: str) -> 
     order = await a_stored_bulk_send(archive, addresses, recipients_per_child=1)
     await (await started(client, order, queue)).result()
     root = f"bulk-{order.bulk_id}"
-    await record(client, "expanded", root, f"{root}/batches-251-300")
+    await record(client, "expanded", root, f"{root}/batches-201-300")
 
 
 async def held_released_and_cancelled(client: Client, archive: Archive, queue: str) -> None:
