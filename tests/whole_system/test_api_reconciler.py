@@ -126,5 +126,6 @@ async def test_the_reconciler_outlives_an_archive_that_is_away(door: Door) -> No
             break
         await asyncio.sleep(0.05)
     going.cancel()
+    await asyncio.gather(going, return_exceptions=True)  # while the archive is still open
 
     assert door.temporal.started
