@@ -134,9 +134,7 @@ async def run(settings: Settings) -> None:
             await stop.wait()
             log.worker_stopping(settings.shutdown_seconds)
             reconciling.cancel()
-        await asyncio.gather(
-            reconciling, return_exceptions=True
-        )  # the archive closes next
+        await asyncio.gather(reconciling, return_exceptions=True)  # the archive closes next
 
 
 def run_processes(count: int) -> int:
