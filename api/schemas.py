@@ -216,7 +216,7 @@ class MessageView(BaseModel):
     name: str
     lane: str
     state: MessageState
-    attempts: int
+    attempt_count: int
     next_attempt_at: datetime | None
     changed_at: datetime | None
     possible_duplicate: bool
@@ -228,7 +228,7 @@ class MessageDetails(MessageView):
 
     variables: JsonObject
     metadata: JsonObject | None
-    attempt_list: list[AttemptView]
+    attempts: list[AttemptView]
     links: dict[str, str]
 
 

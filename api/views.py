@@ -121,7 +121,7 @@ def message_view(message: Message) -> MessageView:
         name=message.name,
         lane=message.lane,
         state=message.state,
-        attempts=message.attempts,
+        attempt_count=message.attempts,
         next_attempt_at=message.next_attempt_at,
         changed_at=message.changed_at,
         possible_duplicate=message.possible_duplicate,
@@ -139,7 +139,7 @@ def message_details(
         **view.model_dump(),
         variables=message.variables,
         metadata=message.metadata,
-        attempt_list=[AttemptView.model_validate(one, from_attributes=True) for one in attempts],
+        attempts=[AttemptView.model_validate(one, from_attributes=True) for one in attempts],
         links={"self": own, "content": f"{own}/content", **_bulk_link(base, message)},
     )
 

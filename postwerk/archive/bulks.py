@@ -17,12 +17,14 @@ _BEGIN = text("""
     WHERE id = :bulk_id AND state IN ('queued', 'running')
 """)
 _MOVE = text("""
-    UPDATE bulk_send SET state = :state, reason = :reason, held_at = :held_at,
+    UPDATE bulk_send SET state = :state, held_at = :held_at,
+        reason = CASE WHEN state = 'cancelling' AND reason <> '' THEN reason ELSE :reason END,
         deadline = COALESCE(:deadline, deadline)
     WHERE id = :bulk_id AND state IN :allowed
 """).bindparams(bindparam("allowed", expanding=True))
 _FINISH = text("""
-    UPDATE bulk_send SET state = :state, reason = :reason, finished_at = :now, held_at = NULL
+    UPDATE bulk_send SET state = :state, finished_at = :now, held_at = NULL,
+        reason = CASE WHEN reason <> '' THEN reason ELSE :reason END
     WHERE id = :bulk_id AND finished_at IS NULL
 """)
 _SETTLE_SOME = text("""

@@ -41,9 +41,9 @@ def test_a_message_whose_reply_was_lost_is_sent_again_with_the_same_bytes_or_not
     assert resent.states == {"delivered": len(resend)}
     assert (resent.extra_copies, resent.possible_duplicates) == (DROPPED, DROPPED)
     assert stopped.states == {"delivered": 30, "unknown": DROPPED}
-    assert (again["state"], again["possible_duplicate"], again["attempts"]) == ("delivered", True, 2)
-    assert [one["outcome"] for one in again["attempt_list"]] == ["ambiguous", "delivered"]
-    assert (never["state"], never["possible_duplicate"], never["attempts"]) == ("unknown", True, 1)
+    assert (again["state"], again["possible_duplicate"], again["attempt_count"]) == ("delivered", True, 2)
+    assert [one["outcome"] for one in again["attempts"]] == ["ambiguous", "delivered"]
+    assert (never["state"], never["possible_duplicate"], never["attempt_count"]) == ("unknown", True, 1)
     assert taken_twice is not None
     assert taken_twice["copies"] == 2
     assert taken_once is not None

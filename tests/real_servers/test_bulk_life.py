@@ -140,3 +140,13 @@ async def test_a_send_that_was_stopped_before_it_began_does_not_run(
     assert await move(archive, order.bulk_id, state)
     async with archive.writing() as connection:
         assert await bulks.begin_bulk(connection, order.bulk_id, now=NOW, deadline=LATER) == state
+
+
+async def test_the_first_reason_of_a_cancel_is_kept(archive: Archive) -> None:
+    bulk_id = await begun(archive, ["a@example.com"])
+    assert await move(archive, bulk_id, BulkState.CANCELLING, reason="wrong list")
+    assert await move(archive, bulk_id, BulkState.CANCELLING, reason="cancelled")
+    async with archive.writing() as connection:
+        await bulks.finish_bulk(connection, bulk_id, BulkState.CANCELLED, now=NOW, reason="cancelled")
+    async with archive.reading() as connection:
+        assert (await reads.bulk_send(connection, bulk_id)).reason == "wrong list"

@@ -95,8 +95,8 @@ async def test_a_message_tells_everything_about_it(door: Door, bulk_id: str) -> 
     assert (found["to"], found["name"], found["state"]) == ("ada@example.com", "Ada", "deferred")
     assert (found["variables"], found["metadata"]) == ({"first_name": "Ada"}, {"row": "1"})
     assert found["last_reply"]["code"] == 451
-    assert found["attempt_list"][0]["text"] == "Greylisted"
-    assert found["attempt_list"][0]["started_at"] == "1970-01-01T00:00:01Z"
+    assert found["attempts"][0]["text"] == "Greylisted"
+    assert found["attempts"][0]["started_at"] == "1970-01-01T00:00:01Z"
 
 
 async def test_the_content_is_the_mail_byte_for_byte_each_time(door: Door, bulk_id: str) -> None:

@@ -58,12 +58,12 @@ def test_sixty_messages_come_to_their_ends_and_are_shown_as_they_were_sent(syste
     assert (verdict.extra_copies, verdict.possible_duplicates) == (0, 0)
     messages = messages_of(system, bulk_id)
     by_kind = {kind: [one for one in messages if one["to"].startswith(f"{kind}+")] for kind in kinds}
-    assert {one["attempts"] for one in by_kind["defer2"]} == {3}
-    assert {one["attempts"] for kind in ("ok", "slow1", "bounce") for one in by_kind[kind]} == {1}
+    assert {one["attempt_count"] for one in by_kind["defer2"]} == {3}
+    assert {one["attempt_count"] for kind in ("ok", "slow1", "bounce") for one in by_kind[kind]} == {1}
     assert {one["last_reply"]["code"] for one in by_kind["bounce"]} == {550}
     assert {one["last_reply"]["stage"] for one in by_kind["reject-after-dot"]} == {"dot"}
     deferred = system.api.get(f"/v1/messages/{by_kind['defer2'][0]['id']}").json()
-    outcomes = [(one["outcome"], one["code"]) for one in deferred["attempt_list"]]
+    outcomes = [(one["outcome"], one["code"]) for one in deferred["attempts"]]
     assert outcomes == [("deferred", 451), ("deferred", 451), ("delivered", 250)]
     # What is shown is what was sent, byte for byte.
     shown = {one["to"]: content(system, one["id"]) for one in messages if one["state"] == "delivered"}
@@ -148,7 +148,7 @@ def test_retry_now_at_the_command_line_reaches_one_child_or_all(system: System) 
     verdict = judged(system, bulk_id, request)
     assert verdict.complaints == []
     assert verdict.states == {"delivered": 8}
-    assert {one["attempts"] for one in messages_of(system, bulk_id)} == {2}
+    assert {one["attempt_count"] for one in messages_of(system, bulk_id)} == {2}
 
 
 # Asking
