@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import datetime
 
 from activities.clock import ActivityClock
@@ -33,21 +34,24 @@ _STATE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRun:
+    """One run of the SMTP-send activity: what every attempt in it shares."""
+
+    parts: WorkerParts
+    order: SendBatchInput
+    bulk: BulkContent
+    clock: ActivityClock
+
+
 class Attempt:
     """The next attempt for one message; its marks and outcome go through the journal."""
 
-    def __init__(
-        self,
-        parts: WorkerParts,
-        order: SendBatchInput,
-        bulk: BulkContent,
-        clock: ActivityClock,
-        message: DueMessage,
-    ) -> None:
-        self._parts = parts
-        self._order = order
-        self._bulk = bulk
-        self._clock = clock
+    def __init__(self, run: BatchRun, message: DueMessage) -> None:
+        self._parts = run.parts
+        self._order = run.order
+        self._bulk = run.bulk
+        self._clock = run.clock
         self._message = message
         self._number = message.attempts + 1
         self._was = message.state

@@ -8,11 +8,8 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.attempt import Attempt
-from activities.clock import ActivityClock
-from activities.parts import BulkContent, WorkerParts
+from activities.attempt import Attempt, BatchRun
 from postwerk.archive.delivery import DueMessage, due_messages
-from postwerk.contracts.orders import SendBatchInput
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange
 from postwerk.smtp.pool import Lease
 
@@ -27,17 +24,9 @@ LAST_CHANCE_SECONDS = 1.0
 class Carriage:
     """One run over due messages: as many carriers as the lane has connections to spare, at least one."""
 
-    def __init__(
-        self,
-        parts: WorkerParts,
-        order: SendBatchInput,
-        bulk: BulkContent,
-        clock: ActivityClock,
-    ) -> None:
-        self._parts = parts
-        self._order = order
-        self._bulk = bulk
-        self._clock = clock
+    def __init__(self, run: BatchRun) -> None:
+        self._run = run
+        self._lane = run.order.batch.lane
         self._due: deque[DueMessage] = deque()
         self._loading = asyncio.Lock()
         self._all_loaded = False
@@ -100,14 +89,13 @@ class Carriage:
             while lease is not None and (message := await self._next()) is not None:
                 self._leases.add(lease)
                 self._call_for_help()
-                attempt = Attempt(self._parts, self._order, self._bulk, self._clock, message)
-                exchange = await attempt.make(lease)
+                exchange = await Attempt(self._run, message).make(lease)
                 if exchange is not None and exchange.stage in SESSION_STAGES:
                     self.unreachable = exchange  # the others would only find the same
         finally:
             if lease is not None:
                 self._leases.discard(lease)
-                self._parts.pool.release(lease)
+                self._run.parts.pool.release(lease)
 
     async def _next(self) -> DueMessage | None:
         """The next due message, unless there is a reason to send none."""
@@ -120,9 +108,9 @@ class Carriage:
         return self._due.popleft() if self._due else None
 
     async def _load_page(self) -> None:
-        async with self._parts.archive.reading() as connection:
+        async with self._run.parts.archive.reading() as connection:
             page = await due_messages(
-                connection, self._order.batch, self._clock.now(), after=self._last_seq, limit=PAGE
+                connection, self._run.order.batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
             )
         self._due.extend(page)
         self._all_loaded = len(page) < PAGE
@@ -131,18 +119,18 @@ class Carriage:
 
     async def _may_go_on(self) -> bool:
         if not self.stopped:
-            self.stopped = activity.is_worker_shutdown() or not await self._parts.permission.may_send(
-                self._order.batch.bulk_id
+            self.stopped = activity.is_worker_shutdown() or not await self._run.parts.permission.may_send(
+                self._run.order.batch.bulk_id
             )
         return not self.stopped
 
     def _call_for_help(self) -> None:
         """Whoever takes a message hires the next carrier, while messages and connections are left."""
-        if self._due and self._parts.pool.has_room(self._order.batch.lane):
+        if self._due and self._run.parts.pool.has_room(self._lane):
             self._hire(None)
 
     async def _connection(self) -> Lease | None:
-        got = await self._parts.pool.acquire(self._order.batch.lane, _NOW)
+        got = await self._run.parts.pool.acquire(self._lane, _NOW)
         if isinstance(got, Exchange):
             self.unreachable = got
             return None

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
 from activities.heartbeat import heartbeating
@@ -99,7 +100,7 @@ class DeliveryActivities:
             if isinstance(error, NotFound):
                 raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
             raise
-        carriage = Carriage(self._parts, order, bulk, clock)
+        carriage = Carriage(BatchRun(self._parts, order, bulk, clock))
         await carriage.run(lease)
         if carriage.unreachable is not None and not carriage.stopped:
             raise await self._unreachable(order, clock, carriage.unreachable)

@@ -121,13 +121,7 @@ class StrictProtocol(SMTPProtocol):
     async def stays_silent(self, seconds: float) -> bool:
         """Whether nothing more comes for a while."""
         if self.in_step:
-            self._waiter = waiter = self._loop.create_future()
-            timer = self._loop.call_later(seconds, self._rouse)
-            try:
-                await waiter
-            finally:
-                self._waiter = None
-                timer.cancel()
+            await self._look_up(seconds)
         return self.in_step
 
     async def read_response(self, timeout: float | None = None) -> SMTPResponse:
@@ -203,6 +197,11 @@ class StrictProtocol(SMTPProtocol):
 
     async def _rested(self, seconds: float) -> bool:
         """Wait until something happens; True if nothing did."""
+        await self._look_up(seconds)
+        return self._paused and self.unasked is None and self._fault is None
+
+    async def _look_up(self, seconds: float) -> None:
+        """Until something happens, or the time is over."""
         self._waiter = waiter = self._loop.create_future()
         timer = self._loop.call_later(seconds, self._rouse)
         try:
@@ -210,7 +209,6 @@ class StrictProtocol(SMTPProtocol):
         finally:
             self._waiter = None
             timer.cancel()
-        return self._paused and self.unasked is None and self._fault is None
 
     def abort(self) -> None:
         """Close at once. close() would keep socket and buffer until a reader who never reads has read."""
