@@ -31,6 +31,8 @@ T = TypeVar("T")
 PATIENCE = timedelta(seconds=60)
 """How long a batch waits for one of its lane's connections before it makes room for other batches."""
 BUSY_PAUSE = timedelta(seconds=5)
+CANCELLED = "BulkSendCancelled"
+"""Type of the error that ends a batch because its bulk send is cancelled."""
 HELD_PAUSE = timedelta(seconds=10)
 HANDED_ON = timedelta(seconds=1)
 """A batch of a stopping worker goes to another one after this."""
@@ -74,7 +76,7 @@ class DeliveryActivities:
     async def _wait_for_lane(self, order: SendBatchInput, clock: ActivityClock) -> lanes.LaneStatus:
         """A stopped send or a lane that cools down costs nobody an attempt: come back later."""
         if not await self._parts.permission.may_send(order.batch.bulk_id):
-            raise _deferred("held or cancelled", HELD_PAUSE)
+            raise await self._stopped(order)
         async with self._parts.archive.reading() as connection:
             status = await lanes.lane_status(connection, self._parts.relay, order.batch.lane)
         if status.cool_until and status.cool_until > clock.now():
@@ -105,7 +107,13 @@ class DeliveryActivities:
         if carriage.unreachable is not None and not carriage.stopped:
             raise await self._unreachable(order, clock, carriage.unreachable)
         if carriage.stopped:
-            raise _deferred("held, cancelled or worker stopping", _pause(HELD_PAUSE))
+            raise await self._stopped(order)
+
+    async def _stopped(self, order: SendBatchInput) -> ApplicationError:
+        """Cancelled is for good, and need not wait for the word to come down the tree; held is not."""
+        if await self._parts.permission.is_cancelled(order.batch.bulk_id):
+            return ApplicationError("cancelled", type=CANCELLED, non_retryable=True)
+        return _deferred("held, or this worker stops", _pause(HELD_PAUSE))
 
     async def _report(self, order: SendBatchInput, clock: ActivityClock) -> Counts:
         async with self._parts.archive.reading() as connection:

@@ -68,11 +68,17 @@ class SendPermission:
         self._asking = asyncio.Lock()
 
     async def may_send(self, bulk_id: str) -> bool:
+        return await self.state_of(bulk_id) in (BulkState.QUEUED, BulkState.RUNNING)
+
+    async def is_cancelled(self, bulk_id: str) -> bool:
+        return await self.state_of(bulk_id) in (BulkState.CANCELLING, BulkState.CANCELLED)
+
+    async def state_of(self, bulk_id: str) -> BulkState | None:
         if not self._is_fresh(bulk_id):
             async with self._asking:  # one asks for all who wait here
                 if not self._is_fresh(bulk_id):
                     await self._look(bulk_id)
-        return self._seen[bulk_id][0] in (BulkState.QUEUED, BulkState.RUNNING)
+        return self._seen[bulk_id][0]
 
     def _is_fresh(self, bulk_id: str) -> bool:
         seen = self._seen.get(bulk_id)

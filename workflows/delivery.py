@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError, RetryState, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, RetryState, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.delivery import DeliveryActivities
+    from activities.delivery import CANCELLED, DeliveryActivities
     from postwerk.contracts.orders import Counts, DeliveryInput, HoldSignal, SendBatchInput, SettleInput
     from postwerk.contracts.states import MessageState
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT, ONE_RUN
@@ -97,6 +97,8 @@ class Delivery:
             if by_signal and workflow.cancellation_reason() is None:
                 return None
             raise asyncio.CancelledError from None
+        if _type_of(error) == CANCELLED:
+            return await self._settle(MessageState.CANCELLED)
         if isinstance(error, ActivityError) and error.retry_state == RetryState.TIMEOUT:
             return await self._settle(MessageState.EXPIRED)
         raise error
@@ -149,6 +151,11 @@ class Delivery:
             "reason": self._reason,
             "deadline": self._deadline.isoformat(),
         }
+
+
+def _type_of(error: BaseException) -> str | None:
+    cause = error.cause if isinstance(error, ActivityError) else None
+    return cause.type if isinstance(cause, ApplicationError) else None
 
 
 def _stopped(error: BaseException) -> bool:

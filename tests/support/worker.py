@@ -41,6 +41,17 @@ async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
 
 
 @asynccontextmanager
+async def local_server() -> AsyncIterator[WorkflowEnvironment]:
+    """The real dev server, in memory, for what needs no skipping."""
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=program("temporal"), data_converter=pydantic_data_converter
+    )
+    async with environment:
+        await add_search_attributes(environment.client)
+        yield environment
+
+
+@asynccontextmanager
 async def working(client: Client, archive: Archive, relay_url: str, **changes: object) -> AsyncIterator[str]:
     """A running worker; answers its task queue."""
     settings = Settings(

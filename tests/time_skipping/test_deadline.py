@@ -10,7 +10,6 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
-from postwerk.archive.intake import begin_cancel
 from postwerk.contracts.options import RetrySchedule
 from postwerk.contracts.states import BulkState, MessageState
 from tests.support.sandbox import SandboxProcess
@@ -127,21 +126,3 @@ async def test_a_cancel_in_back_off_is_recorded_as_cancelled_not_as_a_bounce(arc
 async def _attempts(archive: Archive, bulk_id: str) -> list:
     async with archive.reading() as connection:
         return [attempt.started_at for attempt in await reads.attempts(connection, bulk_id, 1)]
-
-
-async def test_a_cancel_that_was_quicker_than_the_start_ends_the_workflow(archive: Archive) -> None:
-    async with skipping_server() as environment:
-        with SandboxProcess() as sandbox:
-            order = await a_stored_bulk_send(archive, ["ok+x@example.com", "ok+y@example.com"])
-            async with archive.writing() as connection:
-                await begin_cancel(connection, order.bulk_id, "changed my mind")
-            async with working(environment.client, archive, sandbox.relay_url) as queue:
-                handle = await started(environment.client, order, queue)
-                with pytest.raises(WorkflowFailureError):
-                    await handle.result()
-            assert sandbox.counts()["accepted"] == 0
-
-    async with archive.reading() as connection:
-        send = await reads.bulk_send(connection, order.bulk_id)
-    assert send.state is BulkState.CANCELLED
-    assert send.counts[MessageState.CANCELLED] == 2
