@@ -150,3 +150,11 @@ async def test_the_first_reason_of_a_cancel_is_kept(archive: Archive) -> None:
         await bulks.finish_bulk(connection, bulk_id, BulkState.CANCELLED, now=NOW, reason="cancelled")
     async with archive.reading() as connection:
         assert (await reads.bulk_send(connection, bulk_id)).reason == "wrong list"
+
+
+async def test_a_cancel_whose_batches_end_before_the_word_arrives_ends_cancelled(archive: Archive) -> None:
+    bulk_id = await begun(archive, ["a@example.com"])
+    assert await move(archive, bulk_id, BulkState.CANCELLING, reason="wrong list")
+    async with archive.writing() as connection:
+        await bulks.finish_bulk(connection, bulk_id, BulkState.COMPLETED, now=NOW)
+        assert await bulks.bulk_state(connection, bulk_id) is BulkState.CANCELLED

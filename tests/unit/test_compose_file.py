@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import compose_spec
 import pytest
 import yaml
 
@@ -41,7 +42,6 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 def test_it_is_a_valid_compose_file() -> None:
     """By the parser of the package `compose-spec`, which knows every key and every form of it."""
-    compose_spec = pytest.importorskip("compose_spec")
     filled = _VARIABLE.sub(lambda match: match["word"] if match["kind"] == "-" else "x", COMPOSE)
 
     parsed = compose_spec.PyCompose.from_json(json.dumps(yaml.safe_load(filled.replace("$$", "$"))))
