@@ -61,6 +61,12 @@ class BulkSendRow(SQLModel, table=True):
     duplicates: int = 0
     batches: int | None = None
     """How many batches it was planned into; None until planned."""
+    config_errors: int = 0
+    """Failures of our own settings in a row; a message that goes through sets it back."""
+    watched_from: Any = Field(default=None, sa_column=Column(Json))
+    """Counts by state when it was last released: `auto_pause` judges what came since."""
+    notice_of: str = ""
+    """Id of the bulk send that this one tells the sender of; such a send has no notices itself."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -97,6 +103,8 @@ class MessageRow(SQLModel, table=True):
     next_attempt_at: datetime | None = _moment()
     changed_at: datetime | None = _moment()
     possible_duplicate: bool = False
+    last_reason: str | None = None
+    """Name of the last outcome's reason (rules/replies.toml)."""
     last_stage: str | None = None
     last_code: int | None = None
     last_enhanced: str | None = None
@@ -150,13 +158,91 @@ class BatchRow(SQLModel, table=True):
 
 
 class LaneRow(SQLModel, table=True):
-    """(relay, mailbox provider): what shares one pace. Here: whether its host is reachable."""
+    """(relay, mailbox provider): what shares one pace. The row with an empty name is the relay itself."""
 
     __tablename__: ClassVar[str] = "lane"
 
     relay: str = Field(primary_key=True)
     name: str = Field(primary_key=True)
     failures: int = 0
-    """Failures to get a session in a row."""
+    """Failures to get a session in a row; in a lane's own row, rate replies in a row."""
     cool_until: datetime | None = _moment()
+    """Nobody tries before."""
     reason: str = ""
+    """Why it cools down or is slow, for people."""
+    origin: str = ""
+    """Who or what said so: "reply", "session", or the operator who set it."""
+    slow_interval: int | None = Field(default=None, sa_type=BigInteger)
+    """Microseconds between two messages while it recovers from a cool-down; None: not slow."""
+    probe_until: datetime | None = _moment()
+    """Somebody tries whether it works again; the others wait until then."""
+    last_refusal: str = ""
+    """The last reply that slowed it, as "421 4.7.28 text"."""
+    last_refused_at: datetime | None = _moment()
+    rate: str = ""
+    """An operator's own limits, over those of providers.toml; empty or None: not set."""
+    connections: int | None = None
+    messages_per_connection: int | None = None
+    set_by: str = ""
+    set_reason: str = ""
+    set_at: datetime | None = _moment()
+    set_until: datetime | None = _moment()
+    """The operator's limits end by themselves; None: they stay."""
+    epoch: int = 0
+    """Grows with every change of limits or cool-down: places in the queue count no longer, ask again."""
+
+
+class PaceRow(SQLModel, table=True):
+    """Where a rate limit stands (GCRA): `relay:...`, `lane:.../...` or `bulk:...`. Microseconds."""
+
+    __tablename__: ClassVar[str] = "pace"
+
+    scope: str = Field(primary_key=True)
+    tat: int = Field(default=0, sa_type=BigInteger)
+    """Theoretical arrival time: up to here the permits are given out."""
+    queue_tat: int = Field(default=0, sa_type=BigInteger)
+    """Up to here batches that were sent away have been told to come back."""
+
+
+class LaneUseRow(SQLModel, table=True):
+    """What one worker process does on a lane just now; rows older than some seconds mean nothing."""
+
+    __tablename__: ClassVar[str] = "lane_use"
+
+    relay: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    worker: str = Field(primary_key=True)
+    at: datetime = _moment(nullable=False)
+    connections: int = 0
+    attempts_per_minute: float = 0.0
+
+
+class SuppressionRow(SQLModel, table=True):
+    """An address that gets no mail, and why."""
+
+    __tablename__: ClassVar[str] = "suppression"
+    __table_args__ = (Index("suppression_by_age", "created_at", "address"),)
+
+    address: str = Field(primary_key=True)
+    """In normal form (rules/addresses.py), lower case."""
+    reason: str
+    """user_unknown, user_disabled, ... as in rules/replies.toml; or manual, complaint, unsubscribe."""
+    source: str
+    """Who says so: "reply" (a server, during a send), "api", "import"."""
+    detail: str = ""
+    """The server's words, or the operator's."""
+    bulk_id: str | None = None
+    created_at: datetime = _moment(nullable=False)
+
+
+class NoticeRow(SQLModel, table=True):
+    """What a sender was told, so that it is told once. `seq` 0 stands for the whole bulk send."""
+
+    __tablename__: ClassVar[str] = "notice"
+
+    bulk_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    kind: str = Field(primary_key=True)
+    """failure, delay or completion."""
+    notice_bulk_id: str
+    told_at: datetime = _moment(nullable=False)

@@ -7,8 +7,12 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from postwerk.contracts.content import Mailbox
+
 DEFAULT_DEADLINE = timedelta(days=5)
 """RFC 5321 4.5.4.1: give up after four to five days."""
+MOST_CONFIG_ERRORS = 10
+"""So many failures of our own settings in a row pause a bulk send."""
 
 
 class OnAmbiguous(StrEnum):
@@ -21,7 +25,10 @@ class OnAmbiguous(StrEnum):
 
 
 class RetrySchedule(BaseModel):
-    """Waits between attempts: `initial`, then times `factor` each, at most `maximum`, +-`jitter`."""
+    """Waits between attempts: `initial`, then times `factor` each, at most `maximum`, +-`jitter`.
+
+    `waits` names each wait instead; its last one repeats.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +36,55 @@ class RetrySchedule(BaseModel):
     factor: float = Field(default=2.0, ge=1.0, le=10.0)
     maximum: timedelta = Field(default=timedelta(hours=3), ge=timedelta(seconds=1), le=timedelta(days=1))
     jitter: float = Field(default=0.2, ge=0.0, le=0.5)
+    waits: tuple[timedelta, ...] = Field(default=(), max_length=100)
+
+
+RETRY_PRESETS = {
+    "bulk": RetrySchedule(),
+    # Postfix: minimal_backoff_time 300 s, maximal_backoff_time 4000 s.
+    "postfix": RetrySchedule(maximum=timedelta(seconds=4000)),
+}
+
+
+class NotifyOn(StrEnum):
+    """What a sender is told of."""
+
+    FAILURE = "failure"
+    """Messages that bounced, expired or failed."""
+    DELAY = "delay"
+    """Messages that are still open after 24 hours."""
+    COMPLETION = "completion"
+    """The end of the send, also when all went well."""
+
+
+class NotifyMode(StrEnum):
+    """How: one mail for the whole send, or a delivery status notification (RFC 3464) for each message."""
+
+    DIGEST = "digest"
+    EACH = "each"
+    NONE = "none"
+
+
+class Notify(BaseModel):
+    """Whom to tell what. Nobody is told by mail when a bulk send has none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    to: tuple[Mailbox, ...]
+    on: tuple[NotifyOn, ...] = (NotifyOn.FAILURE,)
+    mode: NotifyMode = NotifyMode.DIGEST
+
+    def tells(self, of: NotifyOn) -> bool:
+        return self.mode is not NotifyMode.NONE and of in self.on
+
+
+class AutoPause(BaseModel):
+    """Pause when more than `bounce_rate` of at least `min_sent` finished attempts bounced."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bounce_rate: float = 0.05
+    min_sent: int = 100
 
 
 class BulkOptions(BaseModel):
@@ -41,3 +97,8 @@ class BulkOptions(BaseModel):
     deadline: timedelta = DEFAULT_DEADLINE
     retry: RetrySchedule = RetrySchedule()
     on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
+    rate: str | None = None
+    """As written, e.g. "30/min,burst=5" (rules/pace.py); None: as fast as the lanes allow."""
+    notify: Notify | None = None
+    auto_pause: AutoPause | None = None
+    max_consecutive_config_errors: int = MOST_CONFIG_ERRORS

@@ -35,6 +35,12 @@ class BulkSendInput(_Order):
     deadline: timedelta
     batches: tuple[BatchOrder, ...] | None = None
     """The plan of a small bulk send, made while it was stored; None: ask the activity `plan`."""
+    tell_delay: bool = False
+    """The sender wants to be told of what is still open after 24 hours."""
+    tell_each: bool = False
+    """... of each failure, soon after it happened."""
+    tell_end: bool = False
+    """... at the end: a digest, or the failures not yet told of."""
 
 
 class ExpansionInput(_Order):
