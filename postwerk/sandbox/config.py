@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from postwerk.errors import ConfigurationError
+from postwerk.sandbox.domain_rule import DomainRule
 from postwerk.sandbox.rate import Rate
 
 
@@ -34,6 +36,8 @@ class SandboxConfig:
     """How long after its first contact a `greylist` address says 450."""
     max_message_bytes: int = 25 * 1024 * 1024
     """Offered as SIZE (RFC 1870) and enforced."""
+    domains: Mapping[str, DomainRule] = field(default_factory=dict)
+    """Rules by recipient domain to begin with; they can be changed by HTTP while it runs."""
 
     def __post_init__(self) -> None:
         for name in ("smtp_port", "http_port"):

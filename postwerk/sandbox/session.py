@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, delay_seconds, refusal_after_dot
 from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
-from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Refused, taken
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Refused, taken
 from postwerk.sandbox.framing import TOO_LARGE
 from postwerk.sandbox.rate import Bucket
 from postwerk.sandbox.wire import Wire
@@ -34,8 +34,13 @@ _TOO_MANY_RECIPIENTS = Answer(452, "4.5.3 Too many recipients")
 _TOO_MANY_CONNECTIONS = Answer(421, "4.7.0 Too many connections, try again later")
 _CONNECTION_TOO_FAST = Answer(421, "4.7.0 Too many messages on this connection, slow down")
 _DOMAIN_TOO_FAST = Answer(450, "4.7.1 Too many messages for this domain, slow down")
+_BYE = Answer(221, "2.0.0 Bye", closes=True)
 _NOT_STORED = Answer(452, "4.3.1 The ledger could not be written")
-_DROPPED_AT_DATA = Answer(0, "Connection dropped at DATA, as the address asked")
+_DROPPED_AT_DATA = Answer(0, "Connection dropped at DATA, as the address asked", closes=True)
+_NO_REPLY_ASKED = {
+    Kind.HANG_AFTER_DOT: Answer(0, "No answer, as the address asked"),
+    Kind.DROP_AFTER_DOT: Answer(0, "Connection dropped, as the address asked", closes=True),
+}
 
 
 class Session(Wire):
@@ -50,9 +55,18 @@ class Session(Wire):
         self._bucket = Bucket(rate) if rate else None
 
     def welcome(self) -> Answer:
-        return _BANNER if self._sandbox.admit(self) else self._refuse(_TOO_MANY_CONNECTIONS, "banner")
+        answer = self._banner()
+        self._sandbox.connections.note(time.time(), answer.code)
+        return answer
+
+    def _banner(self) -> Answer:
+        if not self._sandbox.admit(self):
+            return self._refuse(_TOO_MANY_CONNECTIONS, "banner")
+        trouble = self._trouble("banner")
+        return self._refuse(trouble, "banner") if trouble else _BANNER
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        self._abandon()
         self._sandbox.forget(self)
 
     def handle(self, verb: bytes, argument: bytes) -> Answer | None:
@@ -71,7 +85,11 @@ class Session(Wire):
         if not argument.strip():
             return _WHO_ARE_YOU
         # RFC 5321 4.1.4: EHLO in mid-session also clears the transaction.
-        self._greeted, self._envelope = True, None
+        self._abandon()
+        trouble = self._trouble("ehlo")
+        if trouble is not None:
+            return self._refuse(trouble, "ehlo")
+        self._greeted = True
         return answer
 
     def _mail(self, argument: bytes) -> Answer:
@@ -84,6 +102,9 @@ class Session(Wire):
             return self._refuse(envelope, "mail")
         if envelope.declared_bytes > self._sandbox.config.max_message_bytes:
             return self._refuse(TOO_LARGE, "mail")
+        trouble = self._trouble("mail")
+        if trouble is not None:
+            return self._refuse(trouble, "mail")
         self._envelope = envelope
         return _MAIL_OK
 
@@ -96,6 +117,9 @@ class Session(Wire):
             return self._refuse(recipient, "rcpt")
         if len(envelope.recipients) >= _MOST_RECIPIENTS:
             return self._refuse(_TOO_MANY_RECIPIENTS, "rcpt", recipient)
+        trouble = self._trouble("rcpt", recipient)
+        if trouble is not None:
+            return self._refuse(trouble, "rcpt", recipient)
         if not self._sandbox.domain_has_room(recipient):
             return self._refuse(_DOMAIN_TOO_FAST, "rcpt", recipient)
         return self._judge(envelope, recipient)
@@ -115,46 +139,47 @@ class Session(Wire):
         if not self._envelope.recipients:
             return _NO_RECIPIENTS
         if self._wish(Kind.DROP_AT_DATA):
-            self._refuse_all(_DROPPED_AT_DATA, "data")
-            self.hang_up()
-            return None
+            return self._refuse_all(_DROPPED_AT_DATA, "data")
+        trouble = self._trouble_of_domains("data")
+        if trouble is not None:
+            return self._refuse_all(trouble, "data")
         self.expect_message()
         return _GO_AHEAD
 
     def take(self, message: bytes, fault: Answer | None) -> Answer | None:
-        fault = fault or self._refusal_asked_for()
-        if fault is not None:
-            return self._refuse_all(fault, "dot")
-        silent = self._wish(Kind.HANG_AFTER_DOT) or self._wish(Kind.DROP_AFTER_DOT)
-        self._record(message, silent)
+        trouble = fault or self._trouble_of_domains("dot") or self._refusal_asked_for()
+        if trouble is not None and trouble.code:
+            return self._refuse_all(trouble, "dot")
+        self._record(message, trouble or self._silence_asked_for())
         return None
 
-    def _record(self, message: bytes, silent: Behaviour | None) -> None:
+    def _record(self, message: bytes, silence: Answer | None) -> None:
         """Have it written; only then comes the reply, if one is to come at all."""
         envelope, self._envelope = self._current(), None
         ledger = self._sandbox.ledger
         number = ledger.next_id(len(envelope.recipients))
-        verdict = NO_REPLY if silent else ACCEPTED
+        verdict = NO_REPLY if silence else ACCEPTED
         entry = taken(number, time.time(), envelope.mail_from, envelope.recipients, message, verdict)
         delay = self._sandbox.ack_delay + max(
             delay_seconds(behaviour_of(to)) for to, _ in envelope.recipients
         )
         self.wait()
-        ledger.write(entry, lambda written: self._recorded(written, number, silent, delay))
+        ledger.write(entry, lambda written: self._recorded(written, number, silence, delay))
 
-    def _recorded(self, written: bool, number: int, silent: Behaviour | None, delay: float) -> None:
+    def _recorded(self, written: bool, number: int, silence: Answer | None, delay: float) -> None:
         answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else _NOT_STORED
-        if silent is not None and silent.kind is Kind.DROP_AFTER_DOT:
-            self._transport.close()
-        elif silent is None and delay > 0:
+        if silence is not None:
+            if silence.closes:
+                self.resume(silence)
+        elif delay > 0:
             asyncio.get_running_loop().call_later(delay, self.resume, answer)
-        elif silent is None:
+        else:
             self.resume(answer)
 
     def _rset(self, argument: bytes) -> Answer:
         if argument:
             return _NO_ARGUMENT
-        self._envelope = None
+        self._abandon()
         return Answer(250, "2.0.0 Ok")
 
     def _noop(self, _argument: bytes) -> Answer:
@@ -164,11 +189,31 @@ class Session(Wire):
         return Answer(252, "2.5.2 Send some mail, then you will see") if argument else _WHO_ARE_YOU
 
     def _quit(self, _argument: bytes) -> Answer:
-        self.hang_up()
-        return Answer(221, "2.0.0 Bye")
+        trouble = self._trouble("quit")
+        return self._refuse(trouble, "quit") if trouble else _BYE
 
     def _not_offered(self, _argument: bytes) -> Answer:
         return _NOT_OFFERED
+
+    # What a rule has a domain say instead of the usual.
+
+    def _trouble(self, stage: str, recipient: str = "") -> Answer | None:
+        """The rule's answer (code 0: silence); None without one, or when it only makes the usual late."""
+        rule = self._sandbox.domains.at(stage, recipient)
+        if rule is None:
+            return None
+        self.be_late(rule.delay)
+        if rule.hang:
+            self.wait()
+        return rule.answer
+
+    def _trouble_of_domains(self, stage: str) -> Answer | None:
+        """The answer of the first domain among the recipients that has one."""
+        if not self._sandbox.domains:
+            return None
+        of_each_domain = {to.rpartition("@")[2].lower(): to for to, _ in self._current().recipients}
+        answers = (self._trouble(stage, recipient) for recipient in of_each_domain.values())
+        return next((answer for answer in answers if answer is not None), None)
 
     # What the recipients of this transaction ask for, and how a no is written down.
 
@@ -188,6 +233,19 @@ class Session(Wire):
         wish = self._wish(Kind.REJECT_AFTER_DOT)
         return refusal_after_dot(wish) if wish else None
 
+    def _silence_asked_for(self) -> Answer | None:
+        wish = self._wish(Kind.HANG_AFTER_DOT) or self._wish(Kind.DROP_AFTER_DOT)
+        return _NO_REPLY_ASKED[wish.kind] if wish else None
+
+    def _abandon(self) -> None:
+        """Write down the transaction that ends here without a verdict, if there is one."""
+        envelope, self._envelope = self._envelope, None
+        if envelope is None or (envelope.refused and not envelope.recipients):
+            return
+        stage = "data" if self._in_message else "rcpt" if envelope.recipients else "mail"
+        for recipient, attempt in envelope.recipients or [("", 0)]:
+            self._sandbox.ledger.write(Abandoned(time.time(), recipient, attempt, stage))
+
     def _refuse_all(self, answer: Answer, stage: str) -> Answer:
         envelope, self._envelope = self._current(), None
         for recipient, attempt in envelope.recipients:
@@ -195,6 +253,8 @@ class Session(Wire):
         return answer
 
     def _refuse(self, answer: Answer, stage: str, recipient: str = "", attempt: int = 0) -> Answer:
+        if self._envelope is not None:
+            self._envelope.refused = True
         self._sandbox.ledger.write(Refused(time.time(), recipient, attempt, stage, answer.code, answer.text))
         return answer
 
