@@ -14,6 +14,7 @@ import uvloop
 from postwerk.errors import ConfigurationError
 from postwerk.sandbox.config import SandboxConfig
 from postwerk.sandbox.domains import load_rules
+from postwerk.sandbox.login import Credentials
 from postwerk.sandbox.rate import Rate
 from postwerk.sandbox.server import serve
 
@@ -99,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         "--greylist-seconds", type=float, default=300.0, metavar="SECONDS", help="(default: 300)"
     )
     parser.add_argument(
+        "--credentials", metavar="USER:PASSWORD", help="offer AUTH and ask for it; loopback only"
+    )
+    parser.add_argument(
         "--domains", type=Path, metavar="FILE", help="rules by recipient domain, a TOML table for each"
     )
     parser.add_argument(
@@ -119,6 +123,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         ack_delay=timedelta(seconds=given.ack_delay),
         greylist_for=timedelta(seconds=given.greylist_seconds),
         max_message_bytes=given.max_message_bytes,
+        credentials=Credentials.parse(given.credentials) if given.credentials is not None else None,
         domains=load_rules(given.domains) if given.domains else {},
     )
 

@@ -10,6 +10,7 @@ from postwerk.sandbox.connections import Connections
 from postwerk.sandbox.contacts import Contacts
 from postwerk.sandbox.domains import Domains
 from postwerk.sandbox.ledger import Ledger
+from postwerk.sandbox.login import MECHANISMS
 from postwerk.sandbox.rate import Bucket
 from postwerk.sandbox.session import NAME, Session
 
@@ -23,7 +24,7 @@ class Sandbox:
         self.config = config
         self.ledger = ledger
         self.ack_delay = config.ack_delay.total_seconds()
-        self.ehlo = Answer(250, _extensions(config.max_message_bytes))
+        self.ehlo = Answer(250, _extensions(config))
         self.connections = Connections()
         self.domains = Domains(config.domains)
         self._contacts = Contacts()
@@ -77,6 +78,14 @@ class Sandbox:
             session.leave(_STOPPING)
 
 
-def _extensions(max_message_bytes: int) -> str:
-    offered = ["PIPELINING", f"SIZE {max_message_bytes}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+def _extensions(config: SandboxConfig) -> str:
+    offered = [
+        "PIPELINING",
+        f"SIZE {config.max_message_bytes}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+    ]
+    if config.credentials is not None:
+        offered.append(f"AUTH {b' '.join(MECHANISMS).decode()}")
     return "\n".join([NAME, *offered])

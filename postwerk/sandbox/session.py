@@ -11,6 +11,7 @@ from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, de
 from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
 from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Refused, taken
 from postwerk.sandbox.framing import TOO_LARGE
+from postwerk.sandbox.login import ASKS_FOR_MORE, MECHANISMS, TAKEN, Login
 from postwerk.sandbox.rate import Bucket
 from postwerk.sandbox.wire import Wire
 
@@ -28,6 +29,8 @@ _WHO_ARE_YOU = Answer(501, "5.5.4 Say who you are")
 _UNKNOWN = Answer(500, "5.5.2 Command not recognised")
 _NOT_OFFERED = Answer(502, "5.5.1 Command not offered here")
 _BAD_SEQUENCE = Answer(503, "5.5.1 Bad sequence of commands")
+_UNKNOWN_MECHANISM = Answer(504, "5.5.4 Mechanism not offered here")
+_LOGIN_FIRST = Answer(530, "5.7.0 Authentication required")
 _NO_ARGUMENT = Answer(501, "5.5.4 This command takes no argument")
 _NO_RECIPIENTS = Answer(554, "5.5.1 No valid recipients")
 _TOO_MANY_RECIPIENTS = Answer(452, "4.5.3 Too many recipients")
@@ -50,6 +53,8 @@ class Session(Wire):
         super().__init__(sandbox.config.max_message_bytes)
         self._sandbox = sandbox
         self._greeted = False
+        self._login: Login | None = None
+        self._may_send = sandbox.config.credentials is None
         self._envelope: Envelope | None = None
         rate = sandbox.config.rate_per_connection
         self._bucket = Bucket(rate) if rate else None
@@ -70,7 +75,9 @@ class Session(Wire):
         self._sandbox.forget(self)
 
     def handle(self, verb: bytes, argument: bytes) -> Answer | None:
-        command = _COMMANDS.get(verb)
+        if self._login is not None:
+            return self._hear(self._login, verb + b" " + argument if argument else verb)
+        command = _COMMANDS.get(verb.upper())
         return command(self, argument) if command else _UNKNOWN
 
     # Commands, in the order a client says them.
@@ -92,9 +99,32 @@ class Session(Wire):
         self._greeted = True
         return answer
 
+    def _auth(self, argument: bytes) -> Answer | None:
+        credentials = self._sandbox.config.credentials
+        if credentials is None:
+            return _NOT_OFFERED
+        if not self._greeted or self._may_send or self._envelope is not None:
+            return _BAD_SEQUENCE
+        mechanism, _, first = argument.partition(b" ")
+        if mechanism.upper() not in MECHANISMS:
+            return _UNKNOWN_MECHANISM
+        self._login = Login(credentials, mechanism.upper())
+        return self._hear(self._login, first) if first else self._login.ask()
+
+    def _hear(self, login: Login, line: bytes) -> Answer:
+        answer = login.hear(line)
+        if answer.code == ASKS_FOR_MORE:
+            return answer
+        self._login = None
+        answer = self._trouble("auth") or answer
+        self._may_send = answer is TAKEN
+        return answer if self._may_send else self._refuse(answer, "auth")
+
     def _mail(self, argument: bytes) -> Answer:
         if not self._greeted or self._envelope is not None:
             return _BAD_SEQUENCE
+        if not self._may_send:
+            return self._refuse(_LOGIN_FIRST, "mail")
         if self._bucket is not None and not self._bucket.take(time.monotonic()):
             return self._refuse(_CONNECTION_TOO_FAST, "mail")
         envelope = read_mail(argument)
@@ -270,7 +300,7 @@ _COMMANDS: Mapping[bytes, Callable[[Session, bytes], Answer | None]] = {
     b"VRFY": Session._vrfy,
     b"QUIT": Session._quit,
     b"STARTTLS": Session._not_offered,
-    b"AUTH": Session._not_offered,
+    b"AUTH": Session._auth,
     b"EXPN": Session._not_offered,
     b"HELP": Session._not_offered,
     b"BDAT": Session._not_offered,

@@ -116,7 +116,7 @@ class Wire(asyncio.Protocol):
         if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
             return _BAD_LINE
         verb, _, argument = line[:-2].partition(b" ")
-        return self.handle(verb.upper(), argument)
+        return self.handle(verb, argument)
 
     def _read_message(self) -> bool:
         """Take the message if its end is there."""

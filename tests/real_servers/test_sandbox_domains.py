@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
 
 from postwerk.sandbox.behaviour import Answer, Kind, behaviour_of, refusal_at_rcpt
@@ -507,3 +509,72 @@ def test_every_connection_is_told_with_its_moment_and_its_greeting(sandbox: Sand
 )
 def test_a_question_that_makes_no_sense_is_400(sandbox: SandboxProcess, path: str) -> None:
     assert sandbox.get(path).status_code == 400
+
+
+# Who may send.
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[SandboxProcess]:
+    with SandboxProcess("--credentials", "relay:pass:word") as process:
+        yield process
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+RIGHT, WRONG = encoded("\0relay\0pass:word"), encoded("\0relay\0wrong")
+
+
+@pytest.mark.parametrize(
+    ("lines", "replies"),
+    [
+        (["AUTH PLAIN " + RIGHT, "MAIL FROM:<>"], ["235 2.7.0", "250"]),
+        (["auth plain", encoded("any\0relay\0pass:word"), "MAIL FROM:<>"], ["334", "235 2.7.0", "250"]),
+        (
+            ["AUTH LOGIN", encoded("relay"), encoded("pass:word"), "MAIL FROM:<>"],
+            ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235", "250"],
+        ),
+        ([f"AUTH LOGIN {encoded('relay')}", encoded("pass:word")], ["334 UGFzc3dvcmQ6", "235"]),
+        (["AUTH PLAIN " + WRONG, "MAIL FROM:<>"], ["535 5.7.8", "530 5.7.0"]),
+        (["AUTH LOGIN", encoded("relay"), encoded("wrong")], ["334", "334", "535 5.7.8"]),
+        (["AUTH PLAIN ="], ["535 5.7.8"]),
+        (["AUTH PLAIN", "*", "NOOP"], ["334", "501 5.7.0", "250"]),
+        (["AUTH PLAIN", "no base64", "NOOP"], ["334", "501 5.5.2", "250"]),
+        (["AUTH CRAM-MD5"], ["504 5.5.4"]),
+        (["AUTH PLAIN " + RIGHT, "AUTH PLAIN"], ["235", "503"]),
+        (["MAIL FROM:<>"], ["530 5.7.0"]),
+    ],
+)
+def test_only_who_knows_the_password_may_send(
+    guarded: SandboxProcess, lines: list[str], replies: list[str]
+) -> None:
+    with guarded.talk() as talk:
+        told = [talk.say(line) for line in lines]
+
+    assert [reply[: len(start)] for reply, start in zip(told, replies, strict=True)] == replies
+
+
+async def test_a_rule_refuses_even_the_right_password(guarded: SandboxProcess) -> None:
+    client = aiosmtplib.SMTP(hostname=guarded.host, port=guarded.smtp_port, start_tls=False)
+    async with client:
+        await client.login("relay", "pass:word")
+    guarded.set_domain("*", preset="auth-535")
+    async with client:
+        with pytest.raises(aiosmtplib.SMTPAuthenticationError, match="authentication failure"):
+            await client.login("relay", "pass:word")
+    guarded.clear_domain()
+
+    assert guarded.attempts(stage="auth")[-1]["code"] == 535
+
+
+@pytest.mark.parametrize(
+    "options", [["--credentials", "relay"], ["--credentials", "a:b", "--host", "0.0.0.0"]]
+)
+def test_credentials_are_whole_and_never_cross_a_network(options: list[str]) -> None:
+    command = [sys.executable, "-m", "postwerk.sandbox", "--smtp-port", "0", "--http-port", "0", *options]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("sandbox: credentials ")
