@@ -62,6 +62,8 @@ class Answer:
 
     @property
     def wire(self) -> bytes:
+        if "\n" not in self.text:
+            return f"{self.code} {self.text}\r\n".encode()
         *others, last = self.text.split("\n")
         return "".join(
             [f"{self.code}-{other}\r\n" for other in others] + [f"{self.code} {last}\r\n"]

@@ -40,40 +40,35 @@ class Domains:
     """At most one rule for each domain and one for `*`; they can change while mail comes in."""
 
     def __init__(self, rules: Mapping[str, DomainRule]) -> None:
-        self._standing = {domain: _Standing(rule) for domain, rule in rules.items()}
-
-    def __bool__(self) -> bool:
-        return bool(self._standing)
+        self.standing = {domain: _Standing(rule) for domain, rule in rules.items()}
+        """By domain. Always this very dict: a session sees at a glance, and at no cost, that there are none."""
 
     def at(self, stage: str, recipient: str = "") -> DomainRule | None:
         """The rule this client meets at `stage` of a mail to `recipient` (empty before RCPT), if any.
 
         A domain's own rule for the stage decides alone; only without one does the rule for `*`.
         """
-        if not self._standing:
-            return None
         for domain in (recipient.rpartition("@")[2].lower(), EVERY_DOMAIN):
-            standing = self._standing.get(domain)
+            standing = self.standing.get(domain)
             if standing is not None and standing.rule.stage == stage:
                 return standing.rule if standing.strikes() else None
         return None
 
     def set(self, domain: str, rule: DomainRule) -> None:
         """Put a rule in place of the domain's present one; its rate and its count begin anew."""
-        self._standing[domain] = _Standing(rule)
+        self.standing[domain] = _Standing(rule)
 
     def remove(self, domain: str) -> bool:
         """True when there was a rule."""
-        return self._standing.pop(domain, None) is not None
+        return self.standing.pop(domain, None) is not None
 
     def clear(self) -> None:
-        self._standing.clear()
+        self.standing.clear()
 
     def told(self) -> dict[str, dict[str, Any]]:
         """Each rule as JSON tells it, and how often it was met since it was set."""
         return {
-            domain: standing.rule.told() | {"met": standing.met}
-            for domain, standing in self._standing.items()
+            domain: standing.rule.told() | {"met": standing.met} for domain, standing in self.standing.items()
         }
 
 

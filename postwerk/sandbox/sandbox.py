@@ -12,7 +12,8 @@ from postwerk.sandbox.domains import Domains
 from postwerk.sandbox.ledger import Ledger
 from postwerk.sandbox.login import MECHANISMS
 from postwerk.sandbox.rate import Bucket
-from postwerk.sandbox.session import NAME, Session
+from postwerk.sandbox.replies import NAME
+from postwerk.sandbox.session import Session
 
 _STOPPING = Answer(421, "4.3.2 The sandbox is stopping")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from postwerk.sandbox import replies
 from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, delay_seconds, refusal_after_dot
 from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
 from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Refused, taken
@@ -19,31 +20,6 @@ if TYPE_CHECKING:
     from postwerk.sandbox.sandbox import Sandbox
 
 _MOST_RECIPIENTS = 1000
-NAME = "sandbox.postwerk.test"
-
-_BANNER = Answer(220, f"{NAME} ESMTP Postwerk sandbox")
-_MAIL_OK = Answer(250, "2.1.0 Ok")
-_RCPT_OK = Answer(250, "2.1.5 Ok")
-_GO_AHEAD = Answer(354, "Go ahead, end with a dot on a line of its own")
-_WHO_ARE_YOU = Answer(501, "5.5.4 Say who you are")
-_UNKNOWN = Answer(500, "5.5.2 Command not recognised")
-_NOT_OFFERED = Answer(502, "5.5.1 Command not offered here")
-_BAD_SEQUENCE = Answer(503, "5.5.1 Bad sequence of commands")
-_UNKNOWN_MECHANISM = Answer(504, "5.5.4 Mechanism not offered here")
-_LOGIN_FIRST = Answer(530, "5.7.0 Authentication required")
-_NO_ARGUMENT = Answer(501, "5.5.4 This command takes no argument")
-_NO_RECIPIENTS = Answer(554, "5.5.1 No valid recipients")
-_TOO_MANY_RECIPIENTS = Answer(452, "4.5.3 Too many recipients")
-_TOO_MANY_CONNECTIONS = Answer(421, "4.7.0 Too many connections, try again later")
-_CONNECTION_TOO_FAST = Answer(421, "4.7.0 Too many messages on this connection, slow down")
-_DOMAIN_TOO_FAST = Answer(450, "4.7.1 Too many messages for this domain, slow down")
-_BYE = Answer(221, "2.0.0 Bye", closes=True)
-_NOT_STORED = Answer(452, "4.3.1 The ledger could not be written")
-_DROPPED_AT_DATA = Answer(0, "Connection dropped at DATA, as the address asked", closes=True)
-_NO_REPLY_ASKED = {
-    Kind.HANG_AFTER_DOT: Answer(0, "No answer, as the address asked"),
-    Kind.DROP_AFTER_DOT: Answer(0, "Connection dropped, as the address asked", closes=True),
-}
 
 
 class Session(Wire):
@@ -52,6 +28,7 @@ class Session(Wire):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.config.max_message_bytes)
         self._sandbox = sandbox
+        self._rules = sandbox.domains.standing
         self._greeted = False
         self._login: Login | None = None
         self._may_send = sandbox.config.credentials is None
@@ -66,9 +43,10 @@ class Session(Wire):
 
     def _banner(self) -> Answer:
         if not self._sandbox.admit(self):
-            return self._refuse(_TOO_MANY_CONNECTIONS, "banner")
-        trouble = self._trouble("banner")
-        return self._refuse(trouble, "banner") if trouble else _BANNER
+            return self._refuse(replies.TOO_MANY_CONNECTIONS, "banner")
+        if self._rules and (trouble := self._trouble("banner")):
+            return self._refuse(trouble, "banner")
+        return replies.BANNER
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._abandon()
@@ -78,23 +56,22 @@ class Session(Wire):
         if self._login is not None:
             return self._hear(self._login, verb + b" " + argument if argument else verb)
         command = _COMMANDS.get(verb.upper())
-        return command(self, argument) if command else _UNKNOWN
+        return command(self, argument) if command else replies.UNKNOWN
 
     # Commands, in the order a client says them.
 
     def _helo(self, argument: bytes) -> Answer:
-        return self._greet(argument, Answer(250, NAME))
+        return self._greet(argument, Answer(250, replies.NAME))
 
     def _ehlo(self, argument: bytes) -> Answer:
         return self._greet(argument, self._sandbox.ehlo)
 
     def _greet(self, argument: bytes, answer: Answer) -> Answer:
         if not argument.strip():
-            return _WHO_ARE_YOU
+            return replies.WHO_ARE_YOU
         # RFC 5321 4.1.4: EHLO in mid-session also clears the transaction.
         self._abandon()
-        trouble = self._trouble("ehlo")
-        if trouble is not None:
+        if self._rules and (trouble := self._trouble("ehlo")):
             return self._refuse(trouble, "ehlo")
         self._greeted = True
         return answer
@@ -102,12 +79,12 @@ class Session(Wire):
     def _auth(self, argument: bytes) -> Answer | None:
         credentials = self._sandbox.config.credentials
         if credentials is None:
-            return _NOT_OFFERED
+            return replies.NOT_OFFERED
         if not self._greeted or self._may_send or self._envelope is not None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
         mechanism, _, first = argument.partition(b" ")
         if mechanism.upper() not in MECHANISMS:
-            return _UNKNOWN_MECHANISM
+            return replies.UNKNOWN_MECHANISM
         self._login = Login(credentials, mechanism.upper())
         return self._hear(self._login, first) if first else self._login.ask()
 
@@ -122,36 +99,34 @@ class Session(Wire):
 
     def _mail(self, argument: bytes) -> Answer:
         if not self._greeted or self._envelope is not None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
         if not self._may_send:
-            return self._refuse(_LOGIN_FIRST, "mail")
+            return self._refuse(replies.LOGIN_FIRST, "mail")
         if self._bucket is not None and not self._bucket.take(time.monotonic()):
-            return self._refuse(_CONNECTION_TOO_FAST, "mail")
+            return self._refuse(replies.CONNECTION_TOO_FAST, "mail")
         envelope = read_mail(argument)
         if isinstance(envelope, Answer):
             return self._refuse(envelope, "mail")
         if envelope.declared_bytes > self._sandbox.config.max_message_bytes:
             return self._refuse(TOO_LARGE, "mail")
-        trouble = self._trouble("mail")
-        if trouble is not None:
+        if self._rules and (trouble := self._trouble("mail")):
             return self._refuse(trouble, "mail")
         self._envelope = envelope
-        return _MAIL_OK
+        return replies.MAIL_OK
 
     def _rcpt(self, argument: bytes) -> Answer:
         envelope = self._envelope
         if envelope is None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
         recipient = read_rcpt(argument, envelope.smtputf8)
         if isinstance(recipient, Answer):
             return self._refuse(recipient, "rcpt")
         if len(envelope.recipients) >= _MOST_RECIPIENTS:
-            return self._refuse(_TOO_MANY_RECIPIENTS, "rcpt", recipient)
-        trouble = self._trouble("rcpt", recipient)
-        if trouble is not None:
+            return self._refuse(replies.TOO_MANY_RECIPIENTS, "rcpt", recipient)
+        if self._rules and (trouble := self._trouble("rcpt", recipient)):
             return self._refuse(trouble, "rcpt", recipient)
         if not self._sandbox.domain_has_room(recipient):
-            return self._refuse(_DOMAIN_TOO_FAST, "rcpt", recipient)
+            return self._refuse(replies.DOMAIN_TOO_FAST, "rcpt", recipient)
         return self._judge(envelope, recipient)
 
     def _judge(self, envelope: Envelope, recipient: str) -> Answer:
@@ -159,25 +134,26 @@ class Session(Wire):
         if refusal is not None:
             return self._refuse(refusal, "rcpt", recipient, attempt)
         envelope.recipients.append((recipient, attempt))
-        return _RCPT_OK
+        return replies.RCPT_OK
 
     def _data(self, argument: bytes) -> Answer | None:
         if self._envelope is None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
         if argument:
-            return _NO_ARGUMENT
+            return replies.NO_ARGUMENT
         if not self._envelope.recipients:
-            return _NO_RECIPIENTS
+            return replies.NO_RECIPIENTS
         if self._wish(Kind.DROP_AT_DATA):
-            return self._refuse_all(_DROPPED_AT_DATA, "data")
-        trouble = self._trouble_of_domains("data")
-        if trouble is not None:
+            return self._refuse_all(replies.DROPPED_AT_DATA, "data")
+        if self._rules and (trouble := self._trouble_of_domains("data")):
             return self._refuse_all(trouble, "data")
         self.expect_message()
-        return _GO_AHEAD
+        return replies.GO_AHEAD
 
     def take(self, message: bytes, fault: Answer | None) -> Answer | None:
-        trouble = fault or self._trouble_of_domains("dot") or self._refusal_asked_for()
+        trouble = (
+            fault or (self._trouble_of_domains("dot") if self._rules else None) or self._refusal_asked_for()
+        )
         if trouble is not None and trouble.code:
             return self._refuse_all(trouble, "dot")
         self._record(message, trouble or self._silence_asked_for())
@@ -197,7 +173,7 @@ class Session(Wire):
         ledger.write(entry, lambda written: self._recorded(written, number, silence, delay))
 
     def _recorded(self, written: bool, number: int, silence: Answer | None, delay: float) -> None:
-        answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else _NOT_STORED
+        answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else replies.NOT_STORED
         if silence is not None:
             if silence.closes:
                 self.resume(silence)
@@ -208,7 +184,7 @@ class Session(Wire):
 
     def _rset(self, argument: bytes) -> Answer:
         if argument:
-            return _NO_ARGUMENT
+            return replies.NO_ARGUMENT
         self._abandon()
         return Answer(250, "2.0.0 Ok")
 
@@ -216,14 +192,14 @@ class Session(Wire):
         return Answer(250, "2.0.0 Ok")
 
     def _vrfy(self, argument: bytes) -> Answer:
-        return Answer(252, "2.5.2 Send some mail, then you will see") if argument else _WHO_ARE_YOU
+        return Answer(252, "2.5.2 Send some mail, then you will see") if argument else replies.WHO_ARE_YOU
 
     def _quit(self, _argument: bytes) -> Answer:
         trouble = self._trouble("quit")
-        return self._refuse(trouble, "quit") if trouble else _BYE
+        return self._refuse(trouble, "quit") if trouble else replies.BYE
 
     def _not_offered(self, _argument: bytes) -> Answer:
-        return _NOT_OFFERED
+        return replies.NOT_OFFERED
 
     # What a rule has a domain say instead of the usual.
 
@@ -239,8 +215,6 @@ class Session(Wire):
 
     def _trouble_of_domains(self, stage: str) -> Answer | None:
         """The answer of the first domain among the recipients that has one."""
-        if not self._sandbox.domains:
-            return None
         of_each_domain = {to.rpartition("@")[2].lower(): to for to, _ in self._current().recipients}
         answers = (self._trouble(stage, recipient) for recipient in of_each_domain.values())
         return next((answer for answer in answers if answer is not None), None)
@@ -265,7 +239,7 @@ class Session(Wire):
 
     def _silence_asked_for(self) -> Answer | None:
         wish = self._wish(Kind.HANG_AFTER_DOT) or self._wish(Kind.DROP_AFTER_DOT)
-        return _NO_REPLY_ASKED[wish.kind] if wish else None
+        return replies.NO_REPLY_ASKED[wish.kind] if wish else None
 
     def _abandon(self) -> None:
         """Write down the transaction that ends here without a verdict, if there is one."""
