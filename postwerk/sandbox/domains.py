@@ -41,7 +41,7 @@ class Domains:
 
     def __init__(self, rules: Mapping[str, DomainRule]) -> None:
         self.standing = {domain: _Standing(rule) for domain, rule in rules.items()}
-        """By domain. Always this very dict: a session sees at a glance, and at no cost, that there are none."""
+        """By domain. Always this very dict: a session sees at a glance that there are none."""
 
     def at(self, stage: str, recipient: str = "") -> DomainRule | None:
         """The rule this client meets at `stage` of a mail to `recipient` (empty before RCPT), if any.

@@ -145,15 +145,13 @@ class Session(Wire):
             return replies.NO_RECIPIENTS
         if self._wish(Kind.DROP_AT_DATA):
             return self._refuse_all(replies.DROPPED_AT_DATA, "data")
-        if self._rules and (trouble := self._trouble_of_domains("data")):
+        if trouble := self._trouble_of_domains("data"):
             return self._refuse_all(trouble, "data")
         self.expect_message()
         return replies.GO_AHEAD
 
     def take(self, message: bytes, fault: Answer | None) -> Answer | None:
-        trouble = (
-            fault or (self._trouble_of_domains("dot") if self._rules else None) or self._refusal_asked_for()
-        )
+        trouble = fault or self._trouble_of_domains("dot") or self._refusal_asked_for()
         if trouble is not None and trouble.code:
             return self._refuse_all(trouble, "dot")
         self._record(message, trouble or self._silence_asked_for())
@@ -215,6 +213,8 @@ class Session(Wire):
 
     def _trouble_of_domains(self, stage: str) -> Answer | None:
         """The answer of the first domain among the recipients that has one."""
+        if not self._rules:
+            return None
         of_each_domain = {to.rpartition("@")[2].lower(): to for to, _ in self._current().recipients}
         answers = (self._trouble(stage, recipient) for recipient in of_each_domain.values())
         return next((answer for answer in answers if answer is not None), None)
