@@ -21,6 +21,8 @@ _SAFE = {
     "cache-control": "no-store",
 }
 
+_LARGEST_BODY = 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -34,10 +36,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a route looks at: the part of the path its pattern caught, and the query."""
+    """What a route looks at: the part of the path its pattern caught, the query and the body."""
 
     caught: str
     query: Mapping[str, str]
+    body: bytes
+    """Empty unless the method is PUT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class App:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = routes
 
-    async def __call__(self, scope: Mapping[str, Any], _receive: Any, send: Any) -> None:
-        answer = await self._answer(scope)
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        answer = await self._answer(scope, receive)
         headers = {"content-type": answer.kind, **_SAFE, **answer.headers}
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
@@ -67,14 +71,17 @@ class App:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body"})
 
-    async def _answer(self, scope: Mapping[str, Any]) -> Answer:
+    async def _answer(self, scope: Mapping[str, Any], receive: Any) -> Answer:
         allowed = []
         for route in self._routes:
             match = route.pattern.fullmatch(scope["path"])
             if match and route.method == scope["method"]:
                 if route.method != "GET" and _is_from_another_site(scope):
                     return problem(403, "only this site's own pages and programs may do that")
-                return await route.answer(Request(match[match.lastindex or 0], _query(scope)))
+                body = await _body(receive) if route.method == "PUT" else b""
+                if body is None:
+                    return problem(413, f"a body has at most {_LARGEST_BODY} bytes")
+                return await route.answer(Request(match[match.lastindex or 0], _query(scope), body))
             if match:
                 allowed.append(route.method)
         if allowed:
@@ -84,6 +91,10 @@ class App:
 
 def json(value: object, status: int = 200) -> Answer:
     return Answer(status, "application/json", orjson.dumps(value))
+
+
+def done() -> Answer:
+    return Answer(204, "text/plain", b"")
 
 
 def html(page: str) -> Answer:
@@ -102,6 +113,16 @@ def _is_from_another_site(scope: Mapping[str, Any]) -> bool:
         name == b"sec-fetch-site" and value not in (b"same-origin", b"none")
         for name, value in scope["headers"]
     )
+
+
+async def _body(receive: Any) -> bytes | None:
+    """The whole body, or None when it is larger than any of ours."""
+    body, more = b"", True
+    while more and len(body) <= _LARGEST_BODY:
+        event = await receive()
+        body += event.get("body", b"")
+        more = event.get("more_body", False)
+    return body if len(body) <= _LARGEST_BODY else None
 
 
 def _query(scope: Mapping[str, Any]) -> dict[str, str]:

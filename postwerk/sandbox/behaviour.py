@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 _NAMED = re.compile(
-    r"(ok|defer|greylist|bounce|full|slow|reject-after-dot|hang-after-dot|drop-after-dot|drop-at-data)(\d{0,6})"
+    r"(ok|defer|greylist|bounce|full|slow|rate|disabled|policy|hint|random4-"
+    r"|reject-after-dot|hang-after-dot|drop-after-dot|drop-at-data)(\d{0,6})"
 )
 _SLOW_SECONDS = 2
+_HINT_SECONDS = 60
 
 
 class Kind(StrEnum):
@@ -22,6 +25,11 @@ class Kind(StrEnum):
     BOUNCE = "bounce"
     FULL = "full"
     SLOW = "slow"
+    RATE = "rate"
+    DISABLED = "disabled"
+    POLICY = "policy"
+    HINT = "hint"
+    RANDOM4 = "random4-"
     REJECT_AFTER_DOT = "reject-after-dot"
     HANG_AFTER_DOT = "hang-after-dot"
     DROP_AFTER_DOT = "drop-after-dot"
@@ -42,13 +50,20 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply: its code, and its text with the enhanced code (RFC 3463) in front, a line for each line."""
+    """A reply: its code, and its text with the enhanced code (RFC 3463) in front, a line for each line.
+
+    Code 0 stands for silence: nothing goes out, the text is for the ledger.
+    """
 
     code: int
     text: str
+    closes: bool = False
+    """The connection is closed behind it, as behind every 421."""
 
     @property
     def wire(self) -> bytes:
+        if "\n" not in self.text:
+            return f"{self.code} {self.text}\r\n".encode()
         *others, last = self.text.split("\n")
         return "".join(
             [f"{self.code}-{other}\r\n" for other in others] + [f"{self.code} {last}\r\n"]
@@ -56,6 +71,16 @@ class Answer:
 
 
 OK = Behaviour(Kind.OK)
+
+_RATE_LIMITED = Answer(421, "4.7.28 Our system has detected an unusual rate of unsolicited mail")
+_DISABLED = Answer(550, "5.2.1 The email account that you tried to reach is disabled")
+_POLICY = Answer(554, "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org")
+_PASSING_TROUBLES = (
+    Answer(421, "4.3.2 Service not available, closing transmission channel"),
+    Answer(450, "4.2.1 Mailbox busy, try again later"),
+    Answer(451, "4.3.0 Local error in processing"),
+    Answer(452, "4.3.1 Insufficient system storage"),
+)
 
 
 def behaviour_of(address: str) -> Behaviour:
@@ -71,8 +96,10 @@ def _behaviour_named(name: str) -> Behaviour:
     return Behaviour(Kind(match[1]), int(match[2]) if match[2] else None)
 
 
-def refusal_at_rcpt(behaviour: Behaviour, attempt: int, still_greylisted: bool) -> Answer | None:
-    """What RCPT TO is refused with at this attempt (1 is the first), or None for 250."""
+def refusal_at_rcpt(
+    behaviour: Behaviour, attempt: int, still_greylisted: bool, address: str
+) -> Answer | None:
+    """What RCPT TO:<address> is refused with at this attempt (1 is the first), or None for 250."""
     match behaviour.kind:
         case Kind.DEFER if behaviour.number is None:
             return Answer(451, "4.7.1 Try again later, this address always says so")
@@ -86,7 +113,24 @@ def refusal_at_rcpt(behaviour: Behaviour, attempt: int, still_greylisted: bool) 
             return Answer(550, "5.1.1 No such user here")
         case Kind.FULL:
             return Answer(452, "4.2.2 Mailbox full")
+        case Kind.RATE if behaviour.applies_to(attempt):
+            return _RATE_LIMITED
+        case Kind.DISABLED if behaviour.applies_to(attempt):
+            return _DISABLED
+        case Kind.POLICY if behaviour.applies_to(attempt):
+            return _POLICY
+        case Kind.HINT if attempt == 1:
+            seconds = _HINT_SECONDS if behaviour.number is None else behaviour.number
+            return Answer(451, f"4.7.1 Greylisted, try again in {seconds} seconds")
+        case Kind.RANDOM4 if attempt == 1:
+            return _passing_trouble(address, behaviour.number or 0)
     return None
+
+
+def _passing_trouble(address: str, percent: int) -> Answer | None:
+    """The same for the same address: one of four refusals for `percent` of all addresses, else None."""
+    drawn = int.from_bytes(hashlib.sha256(address.lower().encode()).digest()[:8])
+    return _PASSING_TROUBLES[drawn // 100 % len(_PASSING_TROUBLES)] if drawn % 100 < percent else None
 
 
 def refusal_after_dot(behaviour: Behaviour) -> Answer | None:

@@ -13,6 +13,8 @@ import uvloop
 
 from postwerk.errors import ConfigurationError
 from postwerk.sandbox.config import SandboxConfig
+from postwerk.sandbox.domains import load_rules
+from postwerk.sandbox.login import Credentials
 from postwerk.sandbox.rate import Rate
 from postwerk.sandbox.server import serve
 
@@ -28,10 +30,21 @@ The local part, up to a `+`, says what happens (N: only the first N attempts; wi
   bounce                 550 at RCPT
   full                   452 at RCPT, mailbox full
   slowN                  250, N seconds late (2 without a number)
+  rateN                  421 4.7.28 at RCPT, and the connection closes
+  disabledN              550 5.2.1 at RCPT
+  policyN                554 5.7.1 at RCPT, as block lists are told of
+  hintN                  451 "try again in N seconds" at RCPT, the first time only (60 without a number)
+  random4-N              the first time one of four 4xx at RCPT, for N percent of all addresses
   reject-after-dotN      554 after the final dot
   hang-after-dotN        taken, but no reply ever
   drop-after-dotN        taken, then the connection closes without a reply
   drop-at-dataN          the connection closes at DATA, nothing is taken
+
+Whole domains have bad days by rules, in --domains FILE or, while it runs, by HTTP:
+  PUT /api/domains/yahoo.com {"preset": "yahoo-tss04"}
+  PUT /api/domains/example.com {"stage": "rcpt", "answer": "450 4.7.1 Slow down", "rate": "30/min"}
+  DELETE /api/domains/yahoo.com
+GET /api/domains/presets names the presets; the domain * is every domain.
 """
 
 
@@ -87,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         "--greylist-seconds", type=float, default=300.0, metavar="SECONDS", help="(default: 300)"
     )
     parser.add_argument(
+        "--credentials", metavar="USER:PASSWORD", help="offer AUTH and ask for it; loopback only"
+    )
+    parser.add_argument(
+        "--domains", type=Path, metavar="FILE", help="rules by recipient domain, a TOML table for each"
+    )
+    parser.add_argument(
         "--max-message-bytes", type=int, default=25 * 1024 * 1024, metavar="N", help="SIZE offered"
     )
     return parser
@@ -104,6 +123,8 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         ack_delay=timedelta(seconds=given.ack_delay),
         greylist_for=timedelta(seconds=given.greylist_seconds),
         max_message_bytes=given.max_message_bytes,
+        credentials=Credentials.parse(given.credentials) if given.credentials is not None else None,
+        domains=load_rules(given.domains) if given.domains else {},
     )
 
 

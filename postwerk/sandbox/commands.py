@@ -30,6 +30,8 @@ class Envelope:
     smtputf8: bool = False
     recipients: list[tuple[str, int]] = field(default_factory=list)
     """Address and the number of its attempt."""
+    refused: bool = False
+    """A recipient was told no, so the ledger knows of this transaction."""
 
 
 def read_mail(argument: bytes) -> Envelope | Answer:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from postwerk.errors import ConfigurationError
+from postwerk.sandbox.domain_rule import DomainRule
+from postwerk.sandbox.login import Credentials
 from postwerk.sandbox.rate import Rate
 
 
@@ -34,6 +38,11 @@ class SandboxConfig:
     """How long after its first contact a `greylist` address says 450."""
     max_message_bytes: int = 25 * 1024 * 1024
     """Offered as SIZE (RFC 1870) and enforced."""
+    domains: Mapping[str, DomainRule] = field(default_factory=dict)
+    """Rules by recipient domain to begin with; they can be changed by HTTP while it runs."""
+
+    credentials: Credentials | None = None
+    """Offers AUTH and asks for it before MAIL; on loopback only, since the sandbox speaks no TLS."""
 
     def __post_init__(self) -> None:
         for name in ("smtp_port", "http_port"):
@@ -41,7 +50,18 @@ class SandboxConfig:
                 raise ConfigurationError(f"{name} must be between 0 and 65535")
         if self.max_connections is not None and self.max_connections < 1:
             raise ConfigurationError("max_connections must be at least 1")
+        if self.credentials is not None and not _is_loopback(self.host):
+            raise ConfigurationError(
+                "credentials are offered on a loopback address only, the sandbox has no TLS"
+            )
         if self.max_message_bytes < 1:
             raise ConfigurationError("max_message_bytes must be at least 1")
         if min(self.ack_delay, self.greylist_for) < timedelta(0):
             raise ConfigurationError("a delay cannot be negative")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

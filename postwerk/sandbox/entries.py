@@ -12,6 +12,8 @@ from email.header import decode_header, make_header
 
 ACCEPTED = "accepted"
 NO_REPLY = "dot seen, no reply"
+REFUSED = "refused"
+ABANDONED = "abandoned"
 
 _MESSAGE_ID = re.compile(rb"^message-id:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _SUBJECT = re.compile(rb"^subject:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -45,10 +47,22 @@ class Refused:
     recipient: str
     """Empty when a whole connection was refused."""
     attempt: int
-    """0 when a rate limit answered before the address was looked at."""
+    """0 when a rate limit or a rule for the domain answered before the address was looked at."""
     stage: str
     code: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """One recipient neither taken nor refused: the client or the line gave the transaction up."""
+
+    at: float
+    recipient: str
+    """Empty when none was named yet."""
+    attempt: int
+    stage: str
+    """The last step that was taken: mail, rcpt or data."""
 
 
 def taken(

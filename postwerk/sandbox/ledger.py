@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 from postwerk.sandbox import tables
 from postwerk.sandbox.contacts import Contacts
-from postwerk.sandbox.entries import Refused, Taken
+from postwerk.sandbox.entries import Abandoned, Refused, Taken
 
-Entry = Taken | Refused
+Entry = Taken | Refused | Abandoned
 Done = Callable[[bool], None]
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Tally:
     def add(self, entry: Entry) -> None:
         if isinstance(entry, Taken):
             self.verdicts[entry.verdict] += len(entry.recipients)
-        else:
+        elif isinstance(entry, Refused):
             self.refused[entry.code] += 1
 
 
@@ -117,6 +117,7 @@ class Ledger:
         """Write one group in one transaction; False when the disk does not take it."""
         messages = [entry for entry in entries if isinstance(entry, Taken)]
         refusals = [entry for entry in entries if isinstance(entry, Refused)]
+        abandoned = [entry for entry in entries if isinstance(entry, Abandoned)]
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._insert("body", tables.BODY_COLUMNS, [(entry.id, entry.packed) for entry in messages])
@@ -124,6 +125,11 @@ class Ledger:
                 "message", tables.MESSAGE_COLUMNS, [row for entry in messages for row in _rows_of(entry)]
             )
             self._insert("refusal", tables.REFUSAL_COLUMNS, [_row_of(entry) for entry in refusals])
+            self._insert(
+                "abandoned",
+                tables.ABANDONED_COLUMNS,
+                [(entry.at, entry.recipient, entry.attempt, entry.stage) for entry in abandoned],
+            )
             self._database.execute("COMMIT")
         except sqlite3.Error:
             if self._database.in_transaction:

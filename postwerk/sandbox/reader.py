@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from postwerk.sandbox import history, tables
+from postwerk.sandbox import attempts, history, tables
 from postwerk.sandbox.history import Recipient
 
 T = TypeVar("T")
@@ -93,6 +93,13 @@ class Reader:
     async def recipient(self, address: str) -> Recipient | None:
         found = history.by_recipient(await self._rows(history.TRIES, (address, address)))
         return next(found, None)
+
+    async def attempts(self, since: float, domain: str | None, stages: Iterable[str]) -> list[dict[str, Any]]:
+        """Every attempt since then (seconds since 1970) that ended at one of `stages`, oldest first."""
+        values = {"since": since, "to": attempts.recipients_of(domain)}
+        return await self._in_thread(
+            lambda: attempts.told(self._database.execute(attempts.ATTEMPTS, values), stages)
+        )
 
     async def _names_after(self, last: str) -> list[str]:
         return [name for (name,) in await self._rows(history.NAMES_AFTER, (last, _RECIPIENTS_AT_ONCE))]

@@ -6,10 +6,14 @@ import time
 
 from postwerk.sandbox.behaviour import Answer, Kind, behaviour_of, refusal_at_rcpt
 from postwerk.sandbox.config import SandboxConfig
+from postwerk.sandbox.connections import Connections
 from postwerk.sandbox.contacts import Contacts
+from postwerk.sandbox.domains import Domains
 from postwerk.sandbox.ledger import Ledger
+from postwerk.sandbox.login import MECHANISMS
 from postwerk.sandbox.rate import Bucket
-from postwerk.sandbox.session import NAME, Session
+from postwerk.sandbox.replies import NAME
+from postwerk.sandbox.session import Session
 
 _STOPPING = Answer(421, "4.3.2 The sandbox is stopping")
 
@@ -21,9 +25,9 @@ class Sandbox:
         self.config = config
         self.ledger = ledger
         self.ack_delay = config.ack_delay.total_seconds()
-        self.ehlo = Answer(250, _extensions(config.max_message_bytes))
-        self.connections = 0
-        """All that ever came, those refused included."""
+        self.ehlo = Answer(250, _extensions(config))
+        self.connections = Connections()
+        self.domains = Domains(config.domains)
         self._contacts = Contacts()
         self._buckets: dict[str, Bucket] = {}
         self._sessions: set[Session] = set()
@@ -35,7 +39,6 @@ class Sandbox:
 
     def admit(self, session: Session) -> bool:
         """Take in one more connection, unless that is too many."""
-        self.connections += 1
         most = self.config.max_connections
         if most is not None and len(self._sessions) >= most:
             return False
@@ -58,15 +61,16 @@ class Sandbox:
         attempt = self._contacts.attempt(recipient)
         behaviour = behaviour_of(recipient)
         greylisted = behaviour.kind is Kind.GREYLIST and self._is_greylisted(recipient)
-        return attempt, refusal_at_rcpt(behaviour, attempt, greylisted)
+        return attempt, refusal_at_rcpt(behaviour, attempt, greylisted, recipient)
 
     def _is_greylisted(self, recipient: str) -> bool:
         known = self._contacts.seconds_known(recipient, time.time())
         return known < self.config.greylist_for.total_seconds()
 
     async def clear(self) -> None:
-        """Forget all messages, refusals and recipients."""
+        """Forget all messages, refusals, recipients and times of connections; rules stay."""
         await self.ledger.clear()
+        self.connections.clear()
         self._contacts.clear()
 
     def say_goodbye(self) -> None:
@@ -75,6 +79,14 @@ class Sandbox:
             session.leave(_STOPPING)
 
 
-def _extensions(max_message_bytes: int) -> str:
-    offered = ["PIPELINING", f"SIZE {max_message_bytes}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
+def _extensions(config: SandboxConfig) -> str:
+    offered = [
+        "PIPELINING",
+        f"SIZE {config.max_message_bytes}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+    ]
+    if config.credentials is not None:
+        offered.append(f"AUTH {b' '.join(MECHANISMS).decode()}")
     return "\n".join([NAME, *offered])

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from postwerk.sandbox import replies
 from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, delay_seconds, refusal_after_dot
 from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
-from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Refused, taken
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Refused, taken
 from postwerk.sandbox.framing import TOO_LARGE
+from postwerk.sandbox.login import ASKS_FOR_MORE, MECHANISMS, TAKEN, Login
 from postwerk.sandbox.rate import Bucket
 from postwerk.sandbox.wire import Wire
 
@@ -18,24 +20,6 @@ if TYPE_CHECKING:
     from postwerk.sandbox.sandbox import Sandbox
 
 _MOST_RECIPIENTS = 1000
-NAME = "sandbox.postwerk.test"
-
-_BANNER = Answer(220, f"{NAME} ESMTP Postwerk sandbox")
-_MAIL_OK = Answer(250, "2.1.0 Ok")
-_RCPT_OK = Answer(250, "2.1.5 Ok")
-_GO_AHEAD = Answer(354, "Go ahead, end with a dot on a line of its own")
-_WHO_ARE_YOU = Answer(501, "5.5.4 Say who you are")
-_UNKNOWN = Answer(500, "5.5.2 Command not recognised")
-_NOT_OFFERED = Answer(502, "5.5.1 Command not offered here")
-_BAD_SEQUENCE = Answer(503, "5.5.1 Bad sequence of commands")
-_NO_ARGUMENT = Answer(501, "5.5.4 This command takes no argument")
-_NO_RECIPIENTS = Answer(554, "5.5.1 No valid recipients")
-_TOO_MANY_RECIPIENTS = Answer(452, "4.5.3 Too many recipients")
-_TOO_MANY_CONNECTIONS = Answer(421, "4.7.0 Too many connections, try again later")
-_CONNECTION_TOO_FAST = Answer(421, "4.7.0 Too many messages on this connection, slow down")
-_DOMAIN_TOO_FAST = Answer(450, "4.7.1 Too many messages for this domain, slow down")
-_NOT_STORED = Answer(452, "4.3.1 The ledger could not be written")
-_DROPPED_AT_DATA = Answer(0, "Connection dropped at DATA, as the address asked")
 
 
 class Session(Wire):
@@ -44,60 +28,105 @@ class Session(Wire):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox.config.max_message_bytes)
         self._sandbox = sandbox
+        self._rules = sandbox.domains.standing
         self._greeted = False
+        self._login: Login | None = None
+        self._may_send = sandbox.config.credentials is None
         self._envelope: Envelope | None = None
         rate = sandbox.config.rate_per_connection
         self._bucket = Bucket(rate) if rate else None
 
     def welcome(self) -> Answer:
-        return _BANNER if self._sandbox.admit(self) else self._refuse(_TOO_MANY_CONNECTIONS, "banner")
+        answer = self._banner()
+        self._sandbox.connections.note(time.time(), answer.code)
+        return answer
+
+    def _banner(self) -> Answer:
+        if not self._sandbox.admit(self):
+            return self._refuse(replies.TOO_MANY_CONNECTIONS, "banner")
+        if self._rules and (trouble := self._trouble("banner")):
+            return self._refuse(trouble, "banner")
+        return replies.BANNER
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        self._abandon()
         self._sandbox.forget(self)
 
     def handle(self, verb: bytes, argument: bytes) -> Answer | None:
-        command = _COMMANDS.get(verb)
-        return command(self, argument) if command else _UNKNOWN
+        if self._login is not None:
+            return self._hear(self._login, verb + b" " + argument if argument else verb)
+        command = _COMMANDS.get(verb.upper())
+        return command(self, argument) if command else replies.UNKNOWN
 
     # Commands, in the order a client says them.
 
     def _helo(self, argument: bytes) -> Answer:
-        return self._greet(argument, Answer(250, NAME))
+        return self._greet(argument, Answer(250, replies.NAME))
 
     def _ehlo(self, argument: bytes) -> Answer:
         return self._greet(argument, self._sandbox.ehlo)
 
     def _greet(self, argument: bytes, answer: Answer) -> Answer:
         if not argument.strip():
-            return _WHO_ARE_YOU
+            return replies.WHO_ARE_YOU
         # RFC 5321 4.1.4: EHLO in mid-session also clears the transaction.
-        self._greeted, self._envelope = True, None
+        self._abandon()
+        if self._rules and (trouble := self._trouble("ehlo")):
+            return self._refuse(trouble, "ehlo")
+        self._greeted = True
         return answer
+
+    def _auth(self, argument: bytes) -> Answer | None:
+        credentials = self._sandbox.config.credentials
+        if credentials is None:
+            return replies.NOT_OFFERED
+        if not self._greeted or self._may_send or self._envelope is not None:
+            return replies.BAD_SEQUENCE
+        mechanism, _, first = argument.partition(b" ")
+        if mechanism.upper() not in MECHANISMS:
+            return replies.UNKNOWN_MECHANISM
+        self._login = Login(credentials, mechanism.upper())
+        return self._hear(self._login, first) if first else self._login.ask()
+
+    def _hear(self, login: Login, line: bytes) -> Answer:
+        answer = login.hear(line)
+        if answer.code == ASKS_FOR_MORE:
+            return answer
+        self._login = None
+        answer = self._trouble("auth") or answer
+        self._may_send = answer is TAKEN
+        return answer if self._may_send else self._refuse(answer, "auth")
 
     def _mail(self, argument: bytes) -> Answer:
         if not self._greeted or self._envelope is not None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
+        if not self._may_send:
+            return self._refuse(replies.LOGIN_FIRST, "mail")
         if self._bucket is not None and not self._bucket.take(time.monotonic()):
-            return self._refuse(_CONNECTION_TOO_FAST, "mail")
+            return self._refuse(replies.CONNECTION_TOO_FAST, "mail")
         envelope = read_mail(argument)
         if isinstance(envelope, Answer):
             return self._refuse(envelope, "mail")
         if envelope.declared_bytes > self._sandbox.config.max_message_bytes:
             return self._refuse(TOO_LARGE, "mail")
+        if self._rules and (trouble := self._trouble("mail")):
+            return self._refuse(trouble, "mail")
         self._envelope = envelope
-        return _MAIL_OK
+        return replies.MAIL_OK
 
     def _rcpt(self, argument: bytes) -> Answer:
         envelope = self._envelope
         if envelope is None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
         recipient = read_rcpt(argument, envelope.smtputf8)
         if isinstance(recipient, Answer):
             return self._refuse(recipient, "rcpt")
         if len(envelope.recipients) >= _MOST_RECIPIENTS:
-            return self._refuse(_TOO_MANY_RECIPIENTS, "rcpt", recipient)
+            return self._refuse(replies.TOO_MANY_RECIPIENTS, "rcpt", recipient)
+        if self._rules and (trouble := self._trouble("rcpt", recipient)):
+            return self._refuse(trouble, "rcpt", recipient)
         if not self._sandbox.domain_has_room(recipient):
-            return self._refuse(_DOMAIN_TOO_FAST, "rcpt", recipient)
+            return self._refuse(replies.DOMAIN_TOO_FAST, "rcpt", recipient)
         return self._judge(envelope, recipient)
 
     def _judge(self, envelope: Envelope, recipient: str) -> Answer:
@@ -105,70 +134,90 @@ class Session(Wire):
         if refusal is not None:
             return self._refuse(refusal, "rcpt", recipient, attempt)
         envelope.recipients.append((recipient, attempt))
-        return _RCPT_OK
+        return replies.RCPT_OK
 
     def _data(self, argument: bytes) -> Answer | None:
         if self._envelope is None:
-            return _BAD_SEQUENCE
+            return replies.BAD_SEQUENCE
         if argument:
-            return _NO_ARGUMENT
+            return replies.NO_ARGUMENT
         if not self._envelope.recipients:
-            return _NO_RECIPIENTS
+            return replies.NO_RECIPIENTS
         if self._wish(Kind.DROP_AT_DATA):
-            self._refuse_all(_DROPPED_AT_DATA, "data")
-            self.hang_up()
-            return None
+            return self._refuse_all(replies.DROPPED_AT_DATA, "data")
+        if trouble := self._trouble_of_domains("data"):
+            return self._refuse_all(trouble, "data")
         self.expect_message()
-        return _GO_AHEAD
+        return replies.GO_AHEAD
 
     def take(self, message: bytes, fault: Answer | None) -> Answer | None:
-        fault = fault or self._refusal_asked_for()
-        if fault is not None:
-            return self._refuse_all(fault, "dot")
-        silent = self._wish(Kind.HANG_AFTER_DOT) or self._wish(Kind.DROP_AFTER_DOT)
-        self._record(message, silent)
+        trouble = fault or self._trouble_of_domains("dot") or self._refusal_asked_for()
+        if trouble is not None and trouble.code:
+            return self._refuse_all(trouble, "dot")
+        self._record(message, trouble or self._silence_asked_for())
         return None
 
-    def _record(self, message: bytes, silent: Behaviour | None) -> None:
+    def _record(self, message: bytes, silence: Answer | None) -> None:
         """Have it written; only then comes the reply, if one is to come at all."""
         envelope, self._envelope = self._current(), None
         ledger = self._sandbox.ledger
         number = ledger.next_id(len(envelope.recipients))
-        verdict = NO_REPLY if silent else ACCEPTED
+        verdict = NO_REPLY if silence else ACCEPTED
         entry = taken(number, time.time(), envelope.mail_from, envelope.recipients, message, verdict)
         delay = self._sandbox.ack_delay + max(
             delay_seconds(behaviour_of(to)) for to, _ in envelope.recipients
         )
         self.wait()
-        ledger.write(entry, lambda written: self._recorded(written, number, silent, delay))
+        ledger.write(entry, lambda written: self._recorded(written, number, silence, delay))
 
-    def _recorded(self, written: bool, number: int, silent: Behaviour | None, delay: float) -> None:
-        answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else _NOT_STORED
-        if silent is not None and silent.kind is Kind.DROP_AFTER_DOT:
-            self._transport.close()
-        elif silent is None and delay > 0:
+    def _recorded(self, written: bool, number: int, silence: Answer | None, delay: float) -> None:
+        answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else replies.NOT_STORED
+        if silence is not None:
+            if silence.closes:
+                self.resume(silence)
+        elif delay > 0:
             asyncio.get_running_loop().call_later(delay, self.resume, answer)
-        elif silent is None:
+        else:
             self.resume(answer)
 
     def _rset(self, argument: bytes) -> Answer:
         if argument:
-            return _NO_ARGUMENT
-        self._envelope = None
+            return replies.NO_ARGUMENT
+        self._abandon()
         return Answer(250, "2.0.0 Ok")
 
     def _noop(self, _argument: bytes) -> Answer:
         return Answer(250, "2.0.0 Ok")
 
     def _vrfy(self, argument: bytes) -> Answer:
-        return Answer(252, "2.5.2 Send some mail, then you will see") if argument else _WHO_ARE_YOU
+        return Answer(252, "2.5.2 Send some mail, then you will see") if argument else replies.WHO_ARE_YOU
 
     def _quit(self, _argument: bytes) -> Answer:
-        self.hang_up()
-        return Answer(221, "2.0.0 Bye")
+        trouble = self._trouble("quit")
+        return self._refuse(trouble, "quit") if trouble else replies.BYE
 
     def _not_offered(self, _argument: bytes) -> Answer:
-        return _NOT_OFFERED
+        return replies.NOT_OFFERED
+
+    # What a rule has a domain say instead of the usual.
+
+    def _trouble(self, stage: str, recipient: str = "") -> Answer | None:
+        """The rule's answer (code 0: silence); None without one, or when it only makes the usual late."""
+        rule = self._sandbox.domains.at(stage, recipient)
+        if rule is None:
+            return None
+        self.be_late(rule.delay)
+        if rule.hang:
+            self.wait()
+        return rule.answer
+
+    def _trouble_of_domains(self, stage: str) -> Answer | None:
+        """The answer of the first domain among the recipients that has one."""
+        if not self._rules:
+            return None
+        of_each_domain = {to.rpartition("@")[2].lower(): to for to, _ in self._current().recipients}
+        answers = (self._trouble(stage, recipient) for recipient in of_each_domain.values())
+        return next((answer for answer in answers if answer is not None), None)
 
     # What the recipients of this transaction ask for, and how a no is written down.
 
@@ -188,6 +237,19 @@ class Session(Wire):
         wish = self._wish(Kind.REJECT_AFTER_DOT)
         return refusal_after_dot(wish) if wish else None
 
+    def _silence_asked_for(self) -> Answer | None:
+        wish = self._wish(Kind.HANG_AFTER_DOT) or self._wish(Kind.DROP_AFTER_DOT)
+        return replies.NO_REPLY_ASKED[wish.kind] if wish else None
+
+    def _abandon(self) -> None:
+        """Write down the transaction that ends here without a verdict, if there is one."""
+        envelope, self._envelope = self._envelope, None
+        if envelope is None or (envelope.refused and not envelope.recipients):
+            return
+        stage = "data" if self._in_message else "rcpt" if envelope.recipients else "mail"
+        for recipient, attempt in envelope.recipients or [("", 0)]:
+            self._sandbox.ledger.write(Abandoned(time.time(), recipient, attempt, stage))
+
     def _refuse_all(self, answer: Answer, stage: str) -> Answer:
         envelope, self._envelope = self._current(), None
         for recipient, attempt in envelope.recipients:
@@ -195,6 +257,8 @@ class Session(Wire):
         return answer
 
     def _refuse(self, answer: Answer, stage: str, recipient: str = "", attempt: int = 0) -> Answer:
+        if self._envelope is not None:
+            self._envelope.refused = True
         self._sandbox.ledger.write(Refused(time.time(), recipient, attempt, stage, answer.code, answer.text))
         return answer
 
@@ -210,7 +274,7 @@ _COMMANDS: Mapping[bytes, Callable[[Session, bytes], Answer | None]] = {
     b"VRFY": Session._vrfy,
     b"QUIT": Session._quit,
     b"STARTTLS": Session._not_offered,
-    b"AUTH": Session._not_offered,
+    b"AUTH": Session._auth,
     b"EXPN": Session._not_offered,
     b"HELP": Session._not_offered,
     b"BDAT": Session._not_offered,

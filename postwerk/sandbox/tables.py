@@ -29,22 +29,36 @@ CREATE TABLE IF NOT EXISTS refusal (
     code INTEGER NOT NULL,
     text TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS abandoned (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    rcpt_to TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    stage TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS message_by_recipient ON message (rcpt_to, message_id);
 CREATE INDEX IF NOT EXISTS refusal_by_recipient ON refusal (rcpt_to);
 """
 
-CLEAR = "BEGIN; DELETE FROM message; DELETE FROM body; DELETE FROM refusal; COMMIT;"
+CLEAR = "BEGIN; DELETE FROM message; DELETE FROM body; DELETE FROM refusal; DELETE FROM abandoned; COMMIT;"
 
 KNOWN_CONTACTS = """
 SELECT rcpt_to, max(attempt), min(at) FROM (
     SELECT rcpt_to, attempt, taken_at AS at FROM message
     UNION ALL SELECT rcpt_to, attempt, at FROM refusal
+    UNION ALL SELECT rcpt_to, attempt, at FROM abandoned
 ) WHERE attempt > 0 GROUP BY rcpt_to
 """
 
 MESSAGE_COLUMNS = 11
 BODY_COLUMNS = 2
 REFUSAL_COLUMNS = 6
+ABANDONED_COLUMNS = 4
+
+_NAMED_COLUMNS = {
+    "refusal": " (at, rcpt_to, attempt, stage, code, text)",
+    "abandoned": " (at, rcpt_to, attempt, stage)",
+}
 
 
 def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
@@ -61,7 +75,6 @@ def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
 
 
 def insert(table: str, columns: int, rows: int) -> str:
-    """One INSERT for many rows. `refusal` numbers its rows itself."""
+    """One INSERT for many rows. `refusal` and `abandoned` number their rows themselves."""
     row = "(" + ",".join("?" * columns) + ")"
-    named = " (at, rcpt_to, attempt, stage, code, text)" if table == "refusal" else ""
-    return f"INSERT INTO {table}{named} VALUES {','.join([row] * rows)}"
+    return f"INSERT INTO {table}{_NAMED_COLUMNS.get(table, '')} VALUES {','.join([row] * rows)}"

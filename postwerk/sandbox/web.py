@@ -10,21 +10,24 @@ from importlib.resources import files
 
 import orjson
 
-from postwerk.sandbox import asgi, pages
+from postwerk.sandbox import asgi, attempts, pages
 from postwerk.sandbox.asgi import Answer, App, Request, Route
 from postwerk.sandbox.entries import ACCEPTED, NO_REPLY
 from postwerk.sandbox.mail import read_mail
 from postwerk.sandbox.reader import Reader
+from postwerk.sandbox.rules_api import RulesApi
 from postwerk.sandbox.sandbox import Sandbox
 
 _MOST_AT_ONCE = 1000
 _ON_A_PAGE = 50
+_SINCE = "since is a number of seconds since 1970"
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 _STYLE = files("postwerk.sandbox").joinpath("style.css").read_bytes()
 
 
 def web_app(sandbox: Sandbox, reader: Reader) -> App:
     """All pages and calls over one sandbox."""
-    inbox, api = Inbox(sandbox, reader), Api(sandbox, reader)
+    inbox, api, rules = Inbox(sandbox, reader), Api(sandbox, reader), RulesApi(sandbox.domains)
 
     def route(method: str, path: str, answer: Callable[[Request], Awaitable[Answer]]) -> Route:
         async def answer_when_written(request: Request) -> Answer:
@@ -47,6 +50,13 @@ def web_app(sandbox: Sandbox, reader: Reader) -> App:
             route("GET", r"/api/counts", api.counts),
             route("GET", r"/api/recipients", api.recipients),
             route("GET", r"/api/recipients/([^/]+)", api.recipient),
+            route("GET", r"/api/attempts", api.attempts),
+            route("GET", r"/api/connections", api.connections),
+            route("GET", r"/api/domains", rules.list),
+            route("DELETE", r"/api/domains", rules.clear),
+            route("GET", r"/api/domains/presets", rules.presets),
+            route("PUT", r"/api/domains/([^/]+)", rules.set),
+            route("DELETE", r"/api/domains/([^/]+)", rules.remove),
             route("GET", r"/healthz", api.health),
         ]
     )
@@ -124,7 +134,7 @@ class Api:
                 "no_reply": tally.verdicts[NO_REPLY],
                 "refused": {str(code): number for code, number in sorted(tally.refused.items())},
                 "open_connections": self._sandbox.open_connections,
-                "connections": self._sandbox.connections,
+                "connections": self._sandbox.connections.total,
                 **copies,
             }
         )
@@ -142,10 +152,28 @@ class Api:
 
     async def clear(self, _request: Request) -> Answer:
         await self._sandbox.clear()
-        return Answer(204, "text/plain", b"")
+        return asgi.done()
+
+    async def attempts(self, request: Request) -> Answer:
+        since, period = _moment(request.query.get("since", "0")), request.query.get("per")
+        stages = [request.query["stage"]] if "stage" in request.query else attempts.IN_TRANSACTION
+        if since is None or (period is not None and period not in attempts.PERIODS):
+            return asgi.problem(400, f"{_SINCE}, per is second or minute")
+        found = await self._reader.attempts(since, request.query.get("domain"), stages)
+        return asgi.json(attempts.counted(found, attempts.PERIODS[period]) if period else found)
+
+    async def connections(self, request: Request) -> Answer:
+        since = _moment(request.query.get("since", "0"))
+        if since is None:
+            return asgi.problem(400, _SINCE)
+        return asgi.json(self._sandbox.connections.told(since))
 
     async def health(self, _request: Request) -> Answer:
         return asgi.json({"status": "ok"})
+
+
+def _moment(written: str) -> float | None:
+    return float(written) if _SECONDS.fullmatch(written) else None
 
 
 def _number(written: str | None) -> int | None:

@@ -29,9 +29,10 @@ class Wire(asyncio.Protocol):
         self._leaving = False
         # A reply is still to come; what was pipelined behind it waits in the buffer (RFC 2920 3.2).
         self._waiting = False
+        self._late_seconds = 0.0
 
     def welcome(self) -> Answer:
-        """The banner; 421 closes the connection."""
+        """The banner; 421 closes the connection, and code 0 is silence."""
         raise NotImplementedError
 
     def handle(self, verb: bytes, argument: bytes) -> Answer | None:
@@ -62,6 +63,10 @@ class Wire(asyncio.Protocol):
         self._say(answer)
         self._transport.resume_reading()
         self._work()
+
+    def be_late(self, seconds: float) -> None:
+        """Hold the next answer back for so long; the longest wish counts."""
+        self._late_seconds = max(self._late_seconds, seconds)
 
     def hang_up(self) -> None:
         """Close the connection once what has been said is out."""
@@ -111,7 +116,7 @@ class Wire(asyncio.Protocol):
         if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
             return _BAD_LINE
         verb, _, argument = line[:-2].partition(b" ")
-        return self.handle(verb.upper(), argument)
+        return self.handle(verb, argument)
 
     def _read_message(self) -> bool:
         """Take the message if its end is there."""
@@ -141,10 +146,19 @@ class Wire(asyncio.Protocol):
     def _say(self, answer: Answer | None) -> None:
         if answer is None:
             return
-        self._lines.append(answer.wire)
+        if self._late_seconds:
+            self._say_late(answer)
+            return
+        if answer.code:
+            self._lines.append(answer.wire)
         # RFC 5321 3.8: 421 announces that the server closes the connection.
-        if answer.code == 421:
+        if answer.code == 421 or answer.closes:
             self.hang_up()
+
+    def _say_late(self, answer: Answer) -> None:
+        seconds, self._late_seconds = self._late_seconds, 0.0
+        self.wait()
+        asyncio.get_running_loop().call_later(seconds, self.resume, answer)
 
     def _send(self) -> None:
         if self._lines and not self._transport.is_closing():

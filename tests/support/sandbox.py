@@ -91,6 +91,39 @@ class SandboxProcess:
     def clear(self) -> None:
         self._http.delete("/api/messages").raise_for_status()
 
+    def set_domain(self, domain: str, **rule: Any) -> dict[str, Any]:
+        """Give a domain (`*`: every one) a bad day: `set_domain("yahoo.com", preset="yahoo-tss04")`."""
+        answer = self._http.put(f"/api/domains/{domain}", json=rule)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def clear_domain(self, domain: str | None = None) -> None:
+        """Take the rule of one domain back, or those of all."""
+        path = f"/api/domains/{domain}" if domain else "/api/domains"
+        self._http.delete(path).raise_for_status()
+
+    def domains(self) -> dict[str, dict[str, Any]]:
+        """The rules that hold, and how often each was `met`."""
+        rules: dict[str, dict[str, Any]] = self._json("/api/domains")
+        return rules
+
+    def attempts(
+        self, domain: str | None = None, since: float = 0, *, stage: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Each attempt since then (seconds since 1970), oldest first: `at`, `verdict`, `code` and more."""
+        found: list[dict[str, Any]] = self._json("/api/attempts", _query(domain, since, stage=stage))
+        return found
+
+    def attempts_per(self, period: str, domain: str | None = None, since: float = 0) -> list[dict[str, Any]]:
+        """The count of each `second` or `minute` by domain, verdict and code."""
+        found: list[dict[str, Any]] = self._json("/api/attempts", _query(domain, since, per=period))
+        return found
+
+    def connections(self, since: float = 0) -> list[dict[str, Any]]:
+        """When each connection came, and the code of its greeting (0: silence)."""
+        found: list[dict[str, Any]] = self._json("/api/connections", {"since": since})
+        return found
+
     def get(self, path: str, **options: Any) -> httpx2.Response:
         return self._http.get(path, **options)
 
@@ -191,6 +224,11 @@ class Talk:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         self.close()
+
+
+def _query(domain: str | None, since: float, **others: str | None) -> dict[str, Any]:
+    given = {"domain": domain, "since": since, **others}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def eventually(look: Callable[[], T], seconds: float = 10) -> T:
