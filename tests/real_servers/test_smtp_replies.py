@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postwerk.contracts.smtp import Exchange, Stage, Trouble
-from postwerk.smtp import Conversation, open_conversation
+from postwerk.rules.reply_class import Decision, Effect, classify
+from postwerk.smtp import Conversation, StageLimits, open_conversation
 from tests.support.scripted_server import EHLO, LETTER, ScriptedServer, send_one
 
 
@@ -121,6 +124,7 @@ async def test_any_2yz_after_the_dot_is_success(tmp_path: Path, code: int) -> No
 
     assert exchange.reply is not None
     assert (exchange.stage, exchange.reply.code, exchange.trouble) == (Stage.DOT, code, None)
+    assert classify(exchange).effect is Effect.DELIVER
 
 
 @pytest.mark.parametrize("code", [300, 334, 354, 399])
@@ -231,3 +235,104 @@ async def test_a_reply_that_drips_is_cut_at_the_limit(tmp_path: Path, said: str)
 
     assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.TIMEOUT)
     assert exchange.milliseconds < 3000
+
+
+# Long, dirty and cut off: what the reply is worth is decided all the same
+
+DIRTY = "".join(chr(byte) for byte in range(256) if chr(byte) not in "\r\n")
+
+
+def lines_of(code: int, count: int) -> str:
+    return "".join(f"{code}-line {number}\r\n" for number in range(1, count)) + f"{code} last"
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        *((lines_of(550, count), "\n".join(f"line {n}" for n in range(1, 11))) for count in (50, 301, 701)),
+        (f"550 {DIRTY}", None),
+        ("550 \xef\xbb\xbfno", "no"),  # a byte order mark
+        ("550", ""),
+        ("550 ", ""),
+        ("550-\r\n550", ""),
+        ({"say": "550 5.7.1 caf\xe9", "drip": 0.002}, "5.7.1 caf\ufffd"),
+    ],
+)
+async def test_a_refusal_stays_one_however_it_is_said(tmp_path: Path, said: Any, text: str | None) -> None:
+    with ScriptedServer(tmp_path, {"rcpt": said}) as server:
+        exchange = await send_one(server.relay())
+
+    assert exchange.reply is not None
+    assert classify(exchange).effect is Effect.BOUNCE
+    assert len(exchange.reply.text.encode()) <= 1024
+    assert exchange.reply.text.replace("\n", "").isprintable()
+    assert text is None or exchange.reply.text == text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [*(lines_of(250, count) for count in (50, 301, 701)), f"250 {DIRTY}", "250", "250 ", "299 \xff\xfe"],
+)
+async def test_a_delivery_stays_one_however_it_is_said(tmp_path: Path, said: str) -> None:
+    with ScriptedServer(tmp_path, {"dot": said}) as server:
+        exchange = await send_one(server.relay())
+
+    assert classify(exchange).effect is Effect.DELIVER
+
+
+UNREADABLE = [
+    *("000 ok", "550-no\r\n250 ok", "250-ok\r\n550 no", "\xef\xbb\xbf250 ok", DIRTY),
+    "x" * 100_000 + "~",  # a line without end
+    "250-and so on\r\n" * 5_000,  # lines without end
+]
+
+
+@pytest.mark.parametrize("said", UNREADABLE)
+@pytest.mark.parametrize(("stage", "effect"), [("rcpt", Effect.RETRY), ("dot", Effect.AMBIGUOUS)])
+async def test_nobody_bounces_or_is_delivered_to_by_a_reply_that_is_none(
+    tmp_path: Path, stage: str, effect: Effect, said: str
+) -> None:
+    with ScriptedServer(tmp_path, {stage: said}) as server:
+        exchange = await send_one(server.relay())
+
+    assert (exchange.stage, exchange.trouble) == (Stage(stage), Trouble.PROTOCOL)
+    assert classify(exchange).effect is effect
+    assert len(exchange.detail.encode()) <= 1024
+    assert exchange.detail.isprintable()
+
+
+@pytest.mark.parametrize(("stage", "effect"), [("rcpt", Effect.RETRY), ("dot", Effect.AMBIGUOUS)])
+async def test_a_reply_that_ends_in_a_lone_cr_has_not_ended(
+    tmp_path: Path, stage: str, effect: Effect
+) -> None:
+    with ScriptedServer(tmp_path, {stage: "550 no\r"}) as server:
+        exchange = await send_one(server.relay(limits={stage: 0.3}))
+
+    assert (exchange.stage, exchange.trouble) == (Stage(stage), Trouble.TIMEOUT)
+    assert classify(exchange).effect is effect
+
+
+# A2, with the limits of production
+
+
+async def refused_and_left_hanging(folder: Path, stage: str) -> tuple[Exchange, float]:
+    """The exchange, and the seconds until the connection was closed."""
+    with ScriptedServer(folder, {stage: "550 5.1.1 no such user", "rset": "hang", "quit": "hang"}) as server:
+        conversation = await open_conversation(replace(server.relay(), limits=StageLimits()))
+        assert isinstance(conversation, Conversation)
+        started = time.monotonic()
+        exchange = await send(conversation)
+        await conversation.quit()
+        return exchange, time.monotonic() - started
+
+
+async def test_a_refusal_is_final_within_six_seconds_though_the_goodbye_hangs(tmp_path: Path) -> None:
+    folders = {stage: tmp_path / stage for stage in ("rcpt", "dot")}
+    for folder in folders.values():
+        folder.mkdir()
+    ended = await asyncio.gather(*(refused_and_left_hanging(folders[stage], stage) for stage in folders))
+
+    for exchange, seconds in ended:
+        assert classify(exchange) == Decision(Effect.BOUNCE, "user_unknown", suppress=True)
+        assert exchange.milliseconds < 1000
+        assert seconds < 6
