@@ -8,6 +8,7 @@ import compileall
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -22,7 +23,9 @@ from temporalio.worker import Worker
 
 from activities.bulks import BulkActivities
 from activities.delivery import DeliveryActivities
+from activities.lane_desk import LaneDesk
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from activities.watch import BulkWatch
 from api.reconciler import reconcile_forever
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
@@ -49,13 +52,26 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
     archive = Archive(settings.archive_config("normal"))
     journal = Journal(archive, shard=(shard := shard_of_process(os.getpid())))
     pool = ConnectionPool(relay, settings.pool_limits())
+    desk = LaneDesk(
+        archive,
+        pool,
+        relay.name,
+        cooling=settings.cooling(),
+        relay_rate=settings.relay_rate_limit(),
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+    permission = SendPermission(archive)
+    watch = BulkWatch(archive, permission)
+    reporting: asyncio.Task[None] | None = None
     try:
         await check_schema(archive)
         journal.start()
-        yield WorkerParts(
-            archive, journal, pool, Contents(archive), SendPermission(archive), relay.name, shard
-        )
+        reporting = asyncio.create_task(desk.report_forever())
+        yield WorkerParts(archive, journal, pool, Contents(archive), permission, desk, watch, shard)
     finally:
+        if reporting is not None:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
         await pool.close()
         await journal.close()
         await archive.close()

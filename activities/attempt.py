@@ -1,4 +1,4 @@
-"""One attempt: compose ▸ mark ▸ hand over ▸ classify ▸ record."""
+"""One attempt: compose ▸ mark ▸ hand over ▸ classify ▸ tell lane and send ▸ record."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from activities.clock import ActivityClock
+from activities.consequences import draw_consequences
 from activities.parts import BulkContent, WorkerParts
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.delivery import DueMessage
@@ -19,8 +20,9 @@ from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import MessageState
 from postwerk.errors import ContentError
 from postwerk.observe import log
+from postwerk.rules.next_wait import next_wait
 from postwerk.rules.reply_class import Decision, Effect, classify
-from postwerk.rules.retry_schedule import next_attempt_at, wait_after
+from postwerk.rules.retry_schedule import next_attempt_at
 from postwerk.smtp.pool import Lease
 
 _CONTENT_STAGE = "content"
@@ -48,6 +50,7 @@ class Attempt:
     """The next attempt for one message; its marks and outcome go through the journal."""
 
     def __init__(self, run: BatchRun, message: DueMessage) -> None:
+        self._run = run
         self._parts = run.parts
         self._order = run.order
         self._bulk = run.bulk
@@ -58,9 +61,11 @@ class Attempt:
         self._cut_off = message.state is MessageState.SENDING
 
     async def make(self, lease: Lease) -> Exchange | None:
-        """Answers how the transaction ended, if there was one."""
+        """Answers how the transaction ended, if there was one; or why there is no connection for it."""
         if self._cut_off and not await self._settle_cut_off():
             return None
+        if failure := await lease.prepare():
+            return failure
         mark = self._mark()
         started = time.monotonic()
         try:
@@ -98,16 +103,37 @@ class Attempt:
             exchange = await lease.send(self._bulk.envelope_sender, self._message.address, mail, ours)
         except asyncio.CancelledError:
             # Only before the dot (conversation.send says so): surely not delivered, so say that.
-            await self._record(Decision(Effect.WAIT, "worker_stopped"), said="the worker was stopped")
+            stopped = Decision(Effect.WAIT, "worker_stopped")
+            await self._record(stopped, said="the worker was stopped", due_now=True)
             raise
         if await mark:
-            await self._record(self._decide(exchange), exchange)
+            await self._conclude(self._decide(exchange), exchange)
         return exchange
+
+    async def _conclude(self, decision: Decision, exchange: Exchange) -> None:
+        """The outcome of a refused message depends on what becomes of its lane; it is written in any case."""
+        if decision.effect is Effect.DELIVER:
+            await self._record(decision, exchange)
+            await draw_consequences(self._run, decision, exchange)
+            return
+        try:
+            await draw_consequences(self._run, decision, exchange)
+        finally:
+            await self._record(decision, exchange)
+        if decision.effect is Effect.BOUNCE:
+            await self._parts.watch.bounced(self._order.batch.bulk_id, self._bulk)
 
     def _decide(self, exchange: Exchange) -> Decision:
         decision = classify(exchange)
         code = exchange.reply.code if exchange.reply else None
-        log.attempt_made(self._order.batch.bulk_id, self._message.seq, decision.effect, exchange.stage, code)
+        log.attempt_made(
+            self._order.batch.bulk_id,
+            self._message.seq,
+            decision.effect,
+            decision.reason,
+            exchange.stage,
+            code,
+        )
         return decision
 
     async def _record_unmade(self, mark: asyncio.Future[bool], error: ContentError, started: float) -> None:
@@ -161,8 +187,9 @@ class Attempt:
                 started_at=self._started_at,
                 milliseconds=exchange.milliseconds if exchange else milliseconds,
                 deferrals=deferrals,
-                next_attempt_at=self._next_at(state, now, deferrals if counts else 0),
+                next_attempt_at=self._next_at(state, decision, now, deferrals, due_now),
                 possible_duplicate=decision.effect is Effect.AMBIGUOUS,
+                suppress=decision.suppress,
                 stage=exchange.stage.value if exchange else stage or "dot",
                 code=reply.code if reply else None,
                 enhanced=reply.enhanced if reply else None,
@@ -177,11 +204,20 @@ class Attempt:
             return MessageState.DEFERRED if self._resend else MessageState.UNKNOWN
         return _STATE[effect]
 
-    def _next_at(self, state: MessageState, now: datetime, deferrals: int) -> int | None:
-        """Microseconds; `deferrals` 0: at once."""
+    def _next_at(
+        self, state: MessageState, decision: Decision, now: datetime, deferrals: int, due_now: bool
+    ) -> int | None:
+        """Microseconds; None for a message that is final."""
         if state is not MessageState.DEFERRED:
             return None
-        if not deferrals:
+        if due_now:
             return to_microseconds(now)
-        wait = wait_after(self._bulk.options.retry, deferrals, self._parts.chance.random())
+        wait = next_wait(
+            decision,
+            self._bulk.options.retry,
+            deferrals=deferrals,
+            attempts=self._number,
+            chance=self._parts.chance.random(),
+            lane_waits=self._parts.desk.state(self._order.batch.lane).cools(now),
+        )
         return to_microseconds(next_attempt_at(wait, now, self._order.deadline))

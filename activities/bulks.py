@@ -66,6 +66,8 @@ class BulkActivities:
     @activity.defn
     async def release_bulk(self, order: BulkOrder) -> bool:
         """`order.deadline` is the new one: held time stopped the clock."""
+        async with self._parts.archive.writing() as connection:
+            await bulks.watch_from_now(connection, order.bulk_id)
         return await self._move(order, BulkState.RUNNING)
 
     @activity.defn

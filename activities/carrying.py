@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from datetime import timedelta
 
 from temporalio import activity
 
 from activities.attempt import Attempt, BatchRun
+from activities.permits import Permits
 from postwerk.archive.delivery import DueMessage, due_messages
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange
 from postwerk.smtp.pool import Lease
@@ -17,6 +19,8 @@ _NOW = timedelta(0)
 """Patience of a carrier that only helps: it takes a connection that is free, or none."""
 PAGE = 128
 """Messages of a batch in memory at a time."""
+PAGE_SECONDS = 5.0
+"""Then the page is read again: an address that was suppressed meanwhile gets nothing."""
 LAST_CHANCE_SECONDS = 1.0
 """A server that owes a reply to a dot when the time of a stopping worker is up; then it is ambiguous."""
 
@@ -26,18 +30,38 @@ class Carriage:
 
     def __init__(self, run: BatchRun) -> None:
         self._run = run
-        self._lane = run.order.batch.lane
+        batch = run.order.batch
+        self._lane = batch.lane
+        self.permits = Permits(run.parts.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock)
         self._due: deque[DueMessage] = deque()
+        self._read_at = float("-inf")
         self._loading = asyncio.Lock()
         self._all_loaded = False
         self._last_seq = 0
+        self._tried: set[int] = set()
+        """Taken in hand by this run: they are not read again, whatever the archive says of them by now."""
         self._carriers: set[asyncio.Task[None]] = set()
         self._leases: set[Lease] = set()
         self._accident: BaseException | None = None
         self.stopped = False
         """The bulk send was held or cancelled, or this worker stops: messages may be left."""
         self.unreachable: Exchange | None = None
-        """Why the lane gave no further connection."""
+        """Why there is no further session."""
+        self.turned_away = False
+        """The pace allows no further message soon: `permits` knows until when, and why."""
+
+    async def prepare(self) -> bool:
+        """Whether there is a message to send, and it may go now; before a connection is asked for."""
+        await self._load_page()
+        return bool(self._due) and await self._first_permit()
+
+    async def _first_permit(self) -> bool:
+        self.turned_away = not await self.permits.look(len(self._due))
+        return not self.turned_away
+
+    @property
+    def only_retries(self) -> bool:
+        return all(message.attempts for message in self._due)
 
     async def run(self, lease: Lease) -> None:
         """Send until nothing is due or the send is stopped; returns when every transaction has ended.
@@ -99,20 +123,44 @@ class Carriage:
 
     async def _next(self) -> DueMessage | None:
         """The next due message, unless there is a reason to send none."""
-        if self.unreachable is not None or not await self._may_go_on():
+        if self._halted or not await self._may_go_on() or not await self._has_message():
             return None
+        if not await self.permits.take(len(self._due)):
+            self.turned_away = True
+            return None
+        # Waiting for the permit took its time: the send may have been held, a page may have grown old.
+        if self._halted or not await self._may_go_on() or not await self._has_message():
+            return None
+        message = self._due.popleft()
+        self._tried.add(message.seq)
+        return message
+
+    @property
+    def _halted(self) -> bool:
+        return self.unreachable is not None or self.turned_away
+
+    async def _has_message(self) -> bool:
+        if self._due and time.monotonic() - self._read_at > PAGE_SECONDS:
+            self._read_again()
         if not self._due and not self._all_loaded:
             async with self._loading:
                 if not self._due and not self._all_loaded:
                     await self._load_page()
-        return self._due.popleft() if self._due else None
+        return bool(self._due)
+
+    def _read_again(self) -> None:
+        self._last_seq = min(message.seq for message in self._due) - 1
+        self._due.clear()
+        self._all_loaded = False
 
     async def _load_page(self) -> None:
         async with self._run.parts.archive.reading() as connection:
             page = await due_messages(
                 connection, self._run.order.batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
             )
-        self._due.extend(page)
+        self._read_at = time.monotonic()
+        fresh_first = sorted(page, key=lambda message: message.attempts > 0)
+        self._due.extend(message for message in fresh_first if message.seq not in self._tried)
         self._all_loaded = len(page) < PAGE
         if page:
             self._last_seq = page[-1].seq
@@ -126,12 +174,13 @@ class Carriage:
 
     def _call_for_help(self) -> None:
         """Whoever takes a message hires the next carrier, while messages and connections are left."""
-        if self._due and self._run.parts.pool.has_room(self._lane):
+        if self._due and self.permits.ready() and self._run.parts.pool.has_room(self._lane):
             self._hire(None)
 
     async def _connection(self) -> Lease | None:
+        """A helper's own connection; that there is no more of them does not trouble those at work."""
         got = await self._run.parts.pool.acquire(self._lane, _NOW)
         if isinstance(got, Exchange):
-            self.unreachable = got
+            self._run.parts.pool.crowded(self._lane)
             return None
         return got

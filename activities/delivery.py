@@ -4,39 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError
 
 from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
+from activities.consequences import config_words, refusal_of
+from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
-from activities.parts import WorkerParts
+from activities.parts import BulkContent, WorkerParts
 from postwerk.archive import delivery, lanes
+from postwerk.archive.columns import from_microseconds
+from postwerk.archive.lanes import LaneState
 from postwerk.contracts.orders import BatchOrder, Counts, SendBatchInput, SettleInput
 from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import OPEN_STATES
 from postwerk.errors import NotFound
 from postwerk.observe import log
+from postwerk.rules.reply_class import BulkEffect, classify
 from postwerk.rules.reply_words import plain_words
-from postwerk.rules.retry_schedule import is_over, wait_after
 from postwerk.smtp.pool import Lease
 
 T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=60)
 """How long a batch waits for one of its lane's connections before it makes room for other batches."""
+MOST_WAITING = 8
+"""Batches that wait for a connection of one lane; more would only keep this worker from other lanes."""
 BUSY_PAUSE = timedelta(seconds=5)
 CANCELLED = "BulkSendCancelled"
 """Type of the error that ends a batch because its bulk send is cancelled."""
 HELD_PAUSE = timedelta(seconds=10)
-HANDED_ON = timedelta(seconds=1)
-"""A batch of a stopping worker goes to another one after this."""
-PAST_THE_END = timedelta(seconds=1)
+JUST_NOW = timedelta(seconds=30)
+EARLY = timedelta(seconds=3)
+"""Who waits for a permit comes back a little before it is free: none is to fall due unused."""
 
 
 class DeliveryActivities:
@@ -54,17 +59,21 @@ class DeliveryActivities:
         """
         clock = ActivityClock()
         async with heartbeating():
-            status = await self._wait_for_lane(order, clock)
-            lease = await self._connect(order, clock)
-            await self._carry_due(order, clock, lease, status)
-            return await self._report(order, clock)
+            await self._wait_for_relay(order, clock)
+            carriage = Carriage(BatchRun(self._parts, order, await self._content(order), clock))
+            if await carriage.prepare():
+                lease = await self._connect(order, clock, carriage)
+                await self._carry(order, clock, carriage, lease)
+            return await self._report(order, clock, carriage)
 
     @activity.defn
     async def hurry_batch(self, batch: BatchOrder) -> None:
-        """What is deferred is due now, and the lane may be tried again."""
+        """What is deferred is due now, and lane and relay may be tried again."""
+        now = ActivityClock().now()
         async with self._parts.archive.writing() as connection:
-            await delivery.make_due(connection, batch, ActivityClock().now())
-            await lanes.end_cool_down(connection, self._parts.relay, batch.lane)
+            await delivery.make_due(connection, batch, now)
+            for name in (batch.lane, lanes.RELAY):
+                await lanes.end_cool_down(connection, self._parts.desk.relay, name, now - JUST_NOW)
 
     @activity.defn
     async def settle_batch(self, order: SettleInput) -> Counts:
@@ -73,49 +82,67 @@ class DeliveryActivities:
         async with self._parts.archive.writing() as connection:
             return await delivery.settle_batch(connection, order.batch, order.state, now, self._parts.shard)
 
-    async def _wait_for_lane(self, order: SendBatchInput, clock: ActivityClock) -> lanes.LaneStatus:
-        """A stopped send or a lane that cools down costs nobody an attempt: come back later."""
+    async def _content(self, order: SendBatchInput) -> BulkContent:
+        try:
+            return await self._parts.contents.of(order.batch.bulk_id)
+        except NotFound as error:
+            raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
+
+    async def _wait_for_relay(self, order: SendBatchInput, clock: ActivityClock) -> None:
+        """A stopped send, or a relay that gives no session, costs nobody an attempt: come back later."""
         if not await self._parts.permission.may_send(order.batch.bulk_id):
             raise await self._stopped(order)
-        async with self._parts.archive.reading() as connection:
-            status = await lanes.lane_status(connection, self._parts.relay, order.batch.lane)
-        if status.cool_until and status.cool_until > clock.now():
-            raise self._deferred_until(order, clock, status.cool_until, f"lane waits: {status.reason}")
-        return status
+        await self._parts.desk.look(order.batch.lane, clock.now())
+        relay = self._parts.desk.relay_state
+        if relay.cools(clock.now()):
+            raise await self._after_cool_down(order, clock, relay, "relay waits")
 
-    async def _connect(self, order: SendBatchInput, clock: ActivityClock) -> Lease:
-        got = await _unless_stopping(self._parts.pool.acquire(order.batch.lane, PATIENCE))
+    async def _after_cool_down(
+        self, order: SendBatchInput, clock: ActivityClock, state: LaneState, words: str
+    ) -> ApplicationError:
+        """Each batch comes back at a time of its own: thousands may wait for the same moment."""
+        place = await self._parts.desk.place_after(state.name, state.cool_until or clock.now())
+        return deferred_until(f"{words}: {state.reason}", from_microseconds(place), order.deadline, clock)
+
+    async def _connect(self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage) -> Lease:
+        pool, lane, desk = self._parts.pool, order.batch.lane, self._parts.desk
+        if desk.relay_state.failures and not await desk.may_probe(clock.now()):
+            words = f"another batch tries the relay: {desk.relay_state.reason}"
+            raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
+        if not pool.has_room(lane) and pool.waiting(lane) >= MOST_WAITING:
+            raise self._busy()
+        got = await _unless_stopping(pool.acquire(lane, PATIENCE, retry=carriage.only_retries))
         if got is None:
-            raise _deferred("all connections of the lane are busy", _pause(BUSY_PAUSE))
+            raise self._busy()
         if isinstance(got, Exchange):
             raise await self._unreachable(order, clock, got)
+        await desk.session_works()
         return got
 
-    async def _carry_due(
-        self, order: SendBatchInput, clock: ActivityClock, lease: Lease, status: lanes.LaneStatus
+    def _busy(self) -> ApplicationError:
+        spread = 1 + self._parts.chance.random()
+        return deferred("all connections of the lane are busy", pause(BUSY_PAUSE * spread))
+
+    async def _carry(
+        self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage, lease: Lease
     ) -> None:
         try:
-            await self._recovered(order.batch.lane, status)
-            bulk = await self._parts.contents.of(order.batch.bulk_id)
-        except BaseException as error:
-            self._parts.pool.release(lease)
-            if isinstance(error, NotFound):
-                raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
-            raise
-        carriage = Carriage(BatchRun(self._parts, order, bulk, clock))
-        await carriage.run(lease)
-        if carriage.unreachable is not None and not carriage.stopped:
-            raise await self._unreachable(order, clock, carriage.unreachable)
+            await carriage.run(lease)
+        finally:
+            await carriage.permits.give_back()
         if carriage.stopped:
             raise await self._stopped(order)
+        if carriage.unreachable is not None:
+            raise await self._unreachable(order, clock, carriage.unreachable)
 
     async def _stopped(self, order: SendBatchInput) -> ApplicationError:
         """Cancelled is for good, and need not wait for the word to come down the tree; held is not."""
         if await self._parts.permission.is_cancelled(order.batch.bulk_id):
             return ApplicationError("cancelled", type=CANCELLED, non_retryable=True)
-        return _deferred("held, or this worker stops", _pause(HELD_PAUSE))
+        return deferred("held, or this worker stops", pause(HELD_PAUSE))
 
-    async def _report(self, order: SendBatchInput, clock: ActivityClock) -> Counts:
+    async def _report(self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage) -> Counts:
+        """Done, or back when the next message is due, and not before the lane allows it."""
         async with self._parts.archive.reading() as connection:
             left = await delivery.left_in_batch(connection, order.batch)
             said = await delivery.last_reply_of_batch(connection, order.batch) if left.next_at else ""
@@ -126,74 +153,35 @@ class DeliveryActivities:
             return left.counts
         still_open = sum(n for state, n in left.counts.states.items() if state in OPEN_STATES)
         words = f"{still_open} of {order.batch.messages} open; last reply: {plain_words(said)}"
-        raise self._deferred_until(order, clock, left.next_at, words)
-
-    async def _recovered(self, lane: str, status: lanes.LaneStatus) -> None:
-        if status.failures:
-            async with self._parts.archive.writing() as connection:
-                await lanes.lane_recovered(connection, self._parts.relay, lane)
+        lane = self._parts.desk.state(order.batch.lane)
+        if lane.cool_until and max(left.next_at, clock.now()) < lane.cool_until:
+            raise await self._after_cool_down(order, clock, lane, f"{words}; lane cools down")
+        if carriage.turned_away and carriage.permits.back_at:
+            back_at = max(left.next_at, carriage.permits.back_at - EARLY)
+            raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
+        raise deferred_until(words, left.next_at, order.deadline, clock)
 
     async def _unreachable(
         self, order: SendBatchInput, clock: ActivityClock, exchange: Exchange
     ) -> ApplicationError:
-        """No session: the lane cools down, what is due waits for it, and nobody loses an attempt (P5)."""
+        """No session: the relay cools down, what is due says so, and nobody loses an attempt (P5)."""
         now = clock.now()
-        bulk = await self._parts.contents.of(order.batch.bulk_id)
-        reason = _session_words(exchange)
-        async with self._parts.archive.writing() as connection:
-            before = await lanes.lane_status(connection, self._parts.relay, order.batch.lane)
-            wait = wait_after(bulk.options.retry, before.failures + 1, self._parts.chance.random())
-            status = await lanes.lane_failed(
-                connection, self._parts.relay, order.batch.lane, until=now + wait, now=now, reason=reason
-            )
-            until = status.cool_until or now + wait
-            await self._put_off(connection, order.batch, exchange, until, now)
-        log.lane_unreachable(order.batch.lane, reason, (until - now).total_seconds())
-        return self._deferred_until(order, clock, until, f"no session: {reason}")
-
-    async def _put_off(
-        self,
-        connection: AsyncConnection,
-        batch: BatchOrder,
-        exchange: Exchange,
-        until: datetime,
-        now: datetime,
-    ) -> None:
-        reply = exchange.reply
-        await delivery.put_off_due(
-            connection,
-            batch,
-            until=until,
-            now=now,
-            stage=exchange.stage,
-            code=reply.code if reply else None,
-            enhanced=reply.enhanced if reply else None,
-            said=reply.text if reply else exchange.detail,
-            shard=self._parts.shard,
+        decision = classify(exchange)
+        our_fault = decision.bulk is BulkEffect.CONFIG
+        relay = await self._parts.desk.session_failed(
+            refusal_of(decision, exchange), now, our_fault=our_fault
         )
-
-    def _deferred_until(
-        self, order: SendBatchInput, clock: ActivityClock, until: datetime, words: str
-    ) -> ApplicationError:
-        """Back at `until`; after the last attempt past the deadline, so that the server ends it."""
-        now = clock.now()
-        if is_over(now, order.deadline):
-            return _deferred(words, order.deadline - now + PAST_THE_END)
-        wait = min(until, order.deadline) - now
-        return _deferred(f"{words}; next at {until:%Y-%m-%d %H:%M:%S} UTC", wait)
-
-
-def _deferred(words: str, wait: timedelta) -> ApplicationError:
-    return ApplicationError(
-        words,
-        type="Deferred",
-        next_retry_delay=max(wait, timedelta(milliseconds=100)),
-        category=ApplicationErrorCategory.BENIGN,
-    )
-
-
-def _pause(otherwise: timedelta) -> timedelta:
-    return HANDED_ON if activity.is_worker_shutdown() else otherwise
+        async with self._parts.archive.writing() as connection:
+            await delivery.note_unreachable(
+                connection, order.batch, exchange, decision.reason, now=now, shard=self._parts.shard
+            )
+        words = config_words(decision, exchange)
+        if our_fault:
+            await self._parts.watch.our_fault(
+                order.batch.bulk_id, lanes.RELAY, await self._content(order), words
+            )
+        log.relay_unreachable(words, relay.failures)
+        return await self._after_cool_down(order, clock, relay, f"no session: {words}")
 
 
 async def _unless_stopping(waiting: Coroutine[Any, Any, T]) -> T | None:
@@ -207,9 +195,3 @@ async def _unless_stopping(waiting: Coroutine[Any, Any, T]) -> T | None:
         stopping.cancel()
         if not asked.done():
             asked.cancel()
-
-
-def _session_words(exchange: Exchange) -> str:
-    reply = exchange.reply
-    said = plain_words(f"{reply.code} {reply.text}") if reply else exchange.detail
-    return f"{exchange.stage}: {said}"

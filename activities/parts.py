@@ -7,7 +7,9 @@ import random
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from activities.lane_desk import LaneDesk
 from postwerk.archive import delivery as archive_delivery
 from postwerk.archive.counters import SHARDS
 from postwerk.archive.engine import Archive
@@ -18,6 +20,9 @@ from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import NotFound
 from postwerk.mime.composer import Composer
 from postwerk.smtp.pool import ConnectionPool
+
+if TYPE_CHECKING:
+    from activities.watch import BulkWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +66,39 @@ class SendPermission:
     """Whether a bulk send may send, at most one second old: this makes hold and cancel immediate (P6)."""
 
     FRESH_SECONDS = 1.0
+    DENIED_SECONDS = 10.0
+    """A send that this process had paused is not sent meanwhile, until the archive says so itself."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._seen: dict[str, tuple[BulkState | None, float]] = {}
+        self._config_errors: set[str] = set()
+        self._denied: dict[str, float] = {}
         self._asking = asyncio.Lock()
 
     async def may_send(self, bulk_id: str) -> bool:
-        return await self.state_of(bulk_id) in (BulkState.QUEUED, BulkState.RUNNING)
+        state = await self.state_of(bulk_id)
+        return state in (BulkState.QUEUED, BulkState.RUNNING) and not self._is_denied(bulk_id)
+
+    def deny(self, bulk_id: str) -> bool:
+        """Send nothing more of it from this process for now; False when that was said before."""
+        if self._is_denied(bulk_id):
+            return False
+        self._denied[bulk_id] = time.monotonic() + self.DENIED_SECONDS
+        return True
+
+    def _is_denied(self, bulk_id: str) -> bool:
+        return bool(self._denied) and time.monotonic() < self._denied.get(bulk_id, 0.0)
+
+    def has_config_errors(self, bulk_id: str) -> bool:
+        """Whether our settings were refused for it lately, here or in another process."""
+        return bulk_id in self._config_errors
+
+    def note_config_errors(self, bulk_id: str) -> None:
+        self._config_errors.add(bulk_id)
+
+    def forget_config_errors(self, bulk_id: str) -> None:
+        self._config_errors.discard(bulk_id)
 
     async def is_cancelled(self, bulk_id: str) -> bool:
         return await self.state_of(bulk_id) in (BulkState.CANCELLING, BulkState.CANCELLED)
@@ -88,9 +118,13 @@ class SendPermission:
         """One question for all bulk sends that send now; one that ended is forgotten."""
         now = time.monotonic()
         async with self._archive.reading() as connection:
-            states = await archive_delivery.bulk_states(connection, sorted({*self._seen, bulk_id}))
-        self._seen = {known: (state, now) for known, state in states.items() if state not in ENDED}
-        self._seen[bulk_id] = (states.get(bulk_id), now)
+            found = await archive_delivery.bulk_states(connection, sorted({*self._seen, bulk_id}))
+        self._seen = {known: (state, now) for known, (state, _) in found.items() if state not in ENDED}
+        self._seen[bulk_id] = (found[bulk_id][0] if bulk_id in found else None, now)
+        self._config_errors = {known for known, (_, errors) in found.items() if errors}
+        for known, (state, _) in found.items():
+            if state is BulkState.PAUSED:
+                self._denied.pop(known, None)
 
 
 @dataclass(frozen=True)
@@ -102,7 +136,8 @@ class WorkerParts:
     pool: ConnectionPool
     contents: Contents
     permission: SendPermission
-    relay: str
+    desk: LaneDesk
+    watch: BulkWatch
     shard: int
     chance: random.Random = field(default_factory=random.Random)
 

@@ -5,9 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
 
-from postwerk.contracts.options import OnAmbiguous
+from postwerk.contracts.options import MOST_CONFIG_ERRORS, OnAmbiguous
 from postwerk.contracts.states import BulkState, MessageState
 
 _MAILBOX = {
@@ -49,12 +58,25 @@ class RecipientRequest(_Request):
 
 
 class RetryRequest(_Request):
-    """Waits between attempts: `initial`, then times `factor` each, at most `maximum`, +-`jitter`."""
+    """Waits between attempts: `initial`, then times `factor` each, at most `maximum`, +-`jitter`.
 
+    `preset` is where one starts from ("bulk": 5 minutes to 3 hours, "postfix": 300 s to 4000 s); `waits`
+    names every wait by itself instead, the last one repeats.
+    """
+
+    preset: Literal["bulk", "postfix"] | None = None
+    waits: list[DurationInput] | None = Field(default=None, min_length=1, max_length=100)
     initial: DurationInput = None
     factor: float | None = Field(default=None, ge=1, le=10, strict=True)
     maximum: DurationInput = None
     jitter: float | None = Field(default=None, ge=0, le=0.5, strict=True)
+
+
+class AutoPauseRequest(_Request):
+    """Pause by itself when more than this share of at least `min_sent` attempts bounced."""
+
+    bounce_rate: float = Field(default=0.05, gt=0, le=1, strict=True)
+    min_sent: StrictInt = Field(default=100, ge=1, le=1_000_000_000)
 
 
 class BulkSendRequest(_Request):
@@ -75,7 +97,19 @@ class BulkSendRequest(_Request):
     recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
     deadline: DurationInput = None
     """One minute to seven days; five days if left out."""
-    retry: RetryRequest = RetryRequest()
+    retry: Annotated[
+        RetryRequest,
+        BeforeValidator(
+            lambda given: {"preset": given} if isinstance(given, str) else given,
+            json_schema_input_type=RetryRequest | Literal["bulk", "postfix"],
+        ),
+    ] = RetryRequest()
+    """A preset's name, or a schedule."""
+    rate: StrictStr | None = Field(default=None, max_length=50)
+    """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
+    auto_pause: AutoPauseRequest | None = None
+    max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
+    """So many refusals of our own settings or sender in a row pause the send."""
     on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
     validation: Literal["permissive", "strict"] = "permissive"
     open: StrictBool = False
@@ -149,6 +183,13 @@ class RetryView(BaseModel):
     factor: float
     maximum: float
     jitter: float
+    waits: list[float]
+    """Every wait by itself, if it was given so."""
+
+
+class AutoPauseView(BaseModel):
+    bounce_rate: float
+    min_sent: int
 
 
 class BulkSendView(BaseModel):
@@ -173,6 +214,9 @@ class BulkSendView(BaseModel):
     finished_at: datetime | None
     deadline: datetime | None
     retry: RetryView
+    rate: str | None
+    auto_pause: AutoPauseView | None
+    max_consecutive_config_errors: int
     recipients_per_child: int | None
     on_ambiguous: OnAmbiguous
     metadata: JsonObject | None
@@ -216,7 +260,11 @@ class MessageView(BaseModel):
     name: str
     lane: str
     state: MessageState
+    reason: str | None
+    """Name of the last outcome's reason: docs/replies.md."""
     attempt_count: int
+    deferrals: int
+    """Temporary refusals that count for the retry schedule; what was about the destination does not."""
     next_attempt_at: datetime | None
     changed_at: datetime | None
     possible_duplicate: bool

@@ -13,8 +13,11 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from postwerk.archive.engine import ArchiveConfig
-from postwerk.contracts.options import RetrySchedule
-from postwerk.errors import ConfigurationError
+from postwerk.contracts.options import RETRY_PRESETS, RetrySchedule
+from postwerk.errors import ConfigurationError, InvalidRequest
+from postwerk.rules.cooling import Cooling
+from postwerk.rules.durations import bounded_duration
+from postwerk.rules.pace import Rate
 from postwerk.smtp.pool import PoolLimits
 from postwerk.smtp.relay import RelayConfig
 
@@ -35,6 +38,15 @@ class Settings(BaseSettings):
     ehlo_name: str = "localhost"
     """The name we greet the relay with (EHLO); the host name that belongs to our IP address."""
 
+    relay_rate: str = ""
+    """Messages to the relay at most, all workers together: 100/s, 30/min,burst=5, 1000/h; empty: any."""
+    cool_down: timedelta = timedelta(minutes=1)
+    """First rest of a lane after a rate reply; doubled while it is still refused."""
+    cool_down_maximum: timedelta = timedelta(hours=2)
+    """The longest rest of a lane, also where the reply asks for more."""
+    probe_every: timedelta = timedelta(minutes=5)
+    """How often a relay that gives no session is tried."""
+
     task_queue: str = "postwerk"
     """Temporal task queue shared by API and workers."""
     connections_per_lane: int = Field(default=20, ge=1, le=1000)
@@ -45,11 +57,15 @@ class Settings(BaseSettings):
     shutdown_seconds: float = Field(default=60.0, ge=1, le=3600)
     """How long a stopping worker lets running SMTP transactions finish."""
 
-    retry_initial: timedelta = timedelta(minutes=5)
-    """First wait after a temporary refusal; ISO 8601 or seconds."""
-    retry_factor: float = 2.0
-    retry_maximum: timedelta = timedelta(hours=3)
-    retry_jitter: float = 0.2
+    retry: Literal["bulk", "postfix"] = "bulk"
+    """Preset of the waits between attempts: 5 min doubling to 3 h, or 300 s doubling to 4000 s."""
+    retry_initial: timedelta | None = None
+    """First wait after a temporary refusal, instead of the preset's; ISO 8601 or seconds."""
+    retry_factor: float | None = None
+    retry_maximum: timedelta | None = None
+    retry_jitter: float | None = None
+    retry_waits: str = ""
+    """Every wait by itself instead, the last one repeats: 1m,5m,15m,1h,4h."""
 
     max_body_bytes: int = Field(default=50 * 1024 * 1024, ge=1024)
     """Largest JSON request; larger lists go through /recipients."""
@@ -86,16 +102,42 @@ class Settings(BaseSettings):
             messages_per_connection=self.messages_per_connection,
         )
 
-    def retry_schedule(self) -> RetrySchedule:
+    def relay_rate_limit(self) -> Rate | None:
         try:
-            return RetrySchedule(
-                initial=self.retry_initial,
-                factor=self.retry_factor,
-                maximum=self.retry_maximum,
-                jitter=self.retry_jitter,
-            )
+            return Rate.parse(self.relay_rate) if self.relay_rate else None
+        except InvalidRequest as error:
+            raise ConfigurationError(f"POSTWERK_RELAY_RATE: {error.message}") from error
+
+    def cooling(self) -> Cooling:
+        for name in ("cool_down", "cool_down_maximum", "probe_every"):
+            if not timedelta(seconds=1) <= getattr(self, name) <= timedelta(days=1):
+                raise ConfigurationError(f"POSTWERK_{name.upper()} must lie between 1 second and 1 day")
+        return Cooling(self.cool_down, self.cool_down_maximum, self.probe_every)
+
+    def retry_schedule(self) -> RetrySchedule:
+        own = {
+            "initial": self.retry_initial,
+            "factor": self.retry_factor,
+            "maximum": self.retry_maximum,
+            "jitter": self.retry_jitter,
+            "waits": self._retry_waits(),
+        }
+        chosen = {name: value for name, value in own.items() if value is not None}
+        try:
+            return RetrySchedule(**RETRY_PRESETS[self.retry].model_dump() | chosen)
         except ValidationError as error:
             raise ConfigurationError(f"POSTWERK_RETRY_{_first(error)}") from error
+
+    def _retry_waits(self) -> tuple[timedelta, ...] | None:
+        if not self.retry_waits.strip():
+            return None
+        try:
+            return tuple(
+                bounded_duration(wait, timedelta(seconds=1), timedelta(days=1), pointer="#")
+                for wait in self.retry_waits.split(",")
+            )
+        except InvalidRequest as error:
+            raise ConfigurationError(f"POSTWERK_RETRY_WAITS: {error.message}") from error
 
 
 def load_settings() -> Settings:

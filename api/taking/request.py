@@ -14,12 +14,19 @@ from api.errors import InvalidFields
 from api.schemas import BulkSendRequest, RetryRequest
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
-from postwerk.contracts.options import DEFAULT_DEADLINE, BulkOptions, RetrySchedule
+from postwerk.contracts.options import (
+    DEFAULT_DEADLINE,
+    RETRY_PRESETS,
+    AutoPause,
+    BulkOptions,
+    RetrySchedule,
+)
 from postwerk.errors import InvalidRequest
 from postwerk.mime.headers import check_headers
 from postwerk.mime.templates import check_templates
 from postwerk.rules.addresses import parse_address, parse_mailbox
 from postwerk.rules.durations import bounded_duration
+from postwerk.rules.pace import Rate
 from postwerk.rules.recipients import check_name, json_text
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = timedelta(minutes=1), timedelta(days=7)
@@ -95,21 +102,30 @@ def _options(request: BulkSendRequest, defaults: RetrySchedule) -> BulkOptions:
         recipients_per_child=request.recipients_per_child,
         deadline=deadline,
         retry=_retry(request.retry, defaults),
+        rate=str(Rate.parse(request.rate, pointer="#/rate")) if request.rate is not None else None,
+        auto_pause=AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
+        max_consecutive_config_errors=request.max_consecutive_config_errors,
         on_ambiguous=request.on_ambiguous,
     )
 
 
 def _retry(given: RetryRequest, defaults: RetrySchedule) -> RetrySchedule:
-    chosen = defaults.model_dump()
+    chosen = (RETRY_PRESETS[given.preset] if given.preset else defaults).model_dump()
     for name in ("factor", "jitter"):
         if getattr(given, name) is not None:
             chosen[name] = getattr(given, name)
     for name in ("initial", "maximum"):
         if getattr(given, name) is not None:
-            chosen[name] = bounded_duration(
-                getattr(given, name), SHORTEST_RETRY, LONGEST_RETRY, pointer=f"#/retry/{name}"
-            )
+            chosen[name] = _wait(getattr(given, name), f"#/retry/{name}")
+    if given.waits is not None:
+        chosen["waits"] = [_wait(wait, f"#/retry/waits/{n}") for n, wait in enumerate(given.waits)]
+    elif given.initial is not None or given.factor is not None or given.maximum is not None:
+        chosen["waits"] = ()  # of the settings: they would keep what was asked for from counting
     return RetrySchedule(**chosen)
+
+
+def _wait(value: Any, pointer: str) -> timedelta:
+    return bounded_duration(value, SHORTEST_RETRY, LONGEST_RETRY, pointer=pointer)
 
 
 def _mailbox(value: Any, pointer: str) -> Mailbox:

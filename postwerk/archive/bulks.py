@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import orjson
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import to_microseconds
+from postwerk.archive.counters import counts_of
 from postwerk.archive.settling import settle_open
 from postwerk.contracts.states import BulkState, MessageState
 
@@ -19,7 +21,8 @@ _BEGIN = text("""
 _MOVE = text("""
     UPDATE bulk_send SET state = :state, held_at = :held_at,
         reason = CASE WHEN state = 'cancelling' AND reason <> '' THEN reason ELSE :reason END,
-        deadline = COALESCE(:deadline, deadline)
+        deadline = COALESCE(:deadline, deadline),
+        config_errors = CASE WHEN :released THEN 0 ELSE config_errors END
     WHERE id = :bulk_id AND state IN :allowed
 """).bindparams(bindparam("allowed", expanding=True))
 _FINISH = text("""
@@ -72,6 +75,7 @@ async def move_bulk(
         {
             "bulk_id": bulk_id,
             "state": state,
+            "released": state is BulkState.RUNNING,
             "reason": reason,
             "held_at": to_microseconds(now) if state is BulkState.PAUSED else None,
             "deadline": to_microseconds(deadline) if deadline else None,
@@ -79,6 +83,38 @@ async def move_bulk(
         },
     )
     return done.rowcount == 1
+
+
+async def count_config_error(connection: AsyncConnection, bulk_id: str) -> int:
+    """One more refusal of our own settings; answers how many in a row."""
+    found = await connection.execute(
+        text("UPDATE bulk_send SET config_errors = config_errors + 1 WHERE id = :id RETURNING config_errors"),
+        {"id": bulk_id},
+    )
+    return int(found.scalar_one_or_none() or 0)
+
+
+async def clear_config_errors(connection: AsyncConnection, bulk_id: str) -> None:
+    await connection.execute(text("UPDATE bulk_send SET config_errors = 0 WHERE id = :id"), {"id": bulk_id})
+
+
+async def watch_from_now(connection: AsyncConnection, bulk_id: str) -> None:
+    """An operator released it: what came before is no reason to pause it again."""
+    counts = orjson.dumps({state.value: n for state, n in (await counts_of(connection, bulk_id)).items()})
+    await connection.execute(
+        text("UPDATE bulk_send SET watched_from = :counts WHERE id = :id"),
+        {"id": bulk_id, "counts": counts.decode()},
+    )
+
+
+async def watched_from(connection: AsyncConnection, bulk_id: str) -> dict[MessageState, int]:
+    """The counts by state when it was last released; nothing if it never was held."""
+    found = await connection.execute(
+        text("SELECT watched_from FROM bulk_send WHERE id = :id"), {"id": bulk_id}
+    )
+    document = found.scalar_one_or_none()
+    counts = orjson.loads(document) if document else {}
+    return {MessageState(state): n for state, n in counts.items()}
 
 
 async def finish_bulk(

@@ -17,6 +17,7 @@ from postwerk.archive.settling import settle_open
 from postwerk.contracts.content import Content, MailIdentity
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.orders import BatchOrder, Counts
+from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import BulkState, MessageState
 
 _IN_BATCH = "bulk_id = :bulk_id AND lane = :lane AND seq BETWEEN :first_seq AND :last_seq"
@@ -38,18 +39,21 @@ _SETTLE = text(f"""
     WHERE {_IN_BATCH} AND state = :was
 """)
 _MAKE_DUE = text(f"UPDATE message SET next_attempt_at = :now WHERE {_IN_BATCH} AND state = 'deferred'")
-_PUT_OFF = text(f"""
-    UPDATE message SET state = 'deferred', changed_at = :now, next_attempt_at = :until, last_stage = :stage,
-        last_code = :code, last_enhanced = :enhanced, last_text = :text
+_UNREACHABLE = text(f"""
+    UPDATE message SET state = 'deferred', changed_at = :now, next_attempt_at = :now, last_reason = :reason,
+        last_stage = :stage, last_code = :code, last_enhanced = :enhanced, last_text = :text
     WHERE {_IN_BATCH} AND state = :was AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
 """)
 _BULK_CONTENT = text("""
     SELECT content.document, bulk_send.options, bulk_send.accepted_at
     FROM bulk_send JOIN content ON content.id = bulk_send.content_id WHERE bulk_send.id = :bulk_id
 """)
-_BULK_STATES = text("SELECT id, state FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))")
+_BULK_STATES = text(
+    "SELECT id, state, config_errors FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))"
+)
 _BULK_STATES_POSTGRESQL = text(
-    "SELECT id, state FROM bulk_send WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))"
+    "SELECT id, state, config_errors FROM bulk_send "
+    "WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))"
 )
 
 
@@ -137,34 +141,28 @@ async def make_due(connection: AsyncConnection, order: BatchOrder, now: datetime
     await connection.execute(_MAKE_DUE, _batch(order, now=to_microseconds(now)))
 
 
-async def put_off_due(
+async def note_unreachable(
     connection: AsyncConnection,
     order: BatchOrder,
+    exchange: Exchange,
+    reason: str,
     *,
-    until: datetime,
     now: datetime,
-    stage: str,
-    code: int | None,
-    enhanced: str | None,
-    said: str,
     shard: int,
 ) -> None:
-    """Nobody could be reached: what is due waits until `until`, at no cost to anyone's attempts (P5)."""
+    """No session could be had: what is due says so, and stays due, at no cost to anyone's attempts (P5)."""
+    reply = exchange.reply
+    said = {
+        "now": to_microseconds(now),
+        "reason": reason,
+        "stage": exchange.stage,
+        "code": reply.code if reply else None,
+        "enhanced": reply.enhanced if reply else None,
+        "text": reply.text if reply else exchange.detail,
+    }
     moved: Counter[tuple[str, str]] = Counter()
     for was in (MessageState.QUEUED, MessageState.DEFERRED):
-        done = await connection.execute(
-            _PUT_OFF,
-            _batch(
-                order,
-                was=was,
-                now=to_microseconds(now),
-                until=to_microseconds(until),
-                stage=stage,
-                code=code,
-                enhanced=enhanced,
-                text=said,
-            ),
-        )
+        done = await connection.execute(_UNREACHABLE, _batch(order, was=was, **said))
         moved[order.bulk_id, was] -= done.rowcount
         moved[order.bulk_id, MessageState.DEFERRED] += done.rowcount
     await add_to_counters(connection, moved, shard)
@@ -185,7 +183,8 @@ async def bulk_content(
     )
 
 
-async def bulk_states(connection: AsyncConnection, bulk_ids: list[str]) -> dict[str, BulkState]:
+async def bulk_states(connection: AsyncConnection, bulk_ids: list[str]) -> dict[str, tuple[BulkState, int]]:
+    """For each that exists its state, and how often in a row our own settings were refused."""
     statement = _BULK_STATES if connection.dialect.name == "sqlite" else _BULK_STATES_POSTGRESQL
     rows = await connection.execute(statement, {"ids": orjson.dumps(bulk_ids).decode()})
-    return {bulk_id: BulkState(state) for bulk_id, state in rows}
+    return {bulk_id: (BulkState(state), errors) for bulk_id, state, errors in rows}

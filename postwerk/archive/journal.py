@@ -36,15 +36,15 @@ _OUTCOME = Given(
     UPDATE message SET state = given.state, deferrals = given.deferrals, changed_at = given.at,
         next_attempt_at = given.next_attempt_at,
         possible_duplicate = (message.possible_duplicate OR given.possible_duplicate),
-        last_stage = given.stage, last_code = given.code, last_enhanced = given.enhanced,
-        last_text = given.reply
+        last_reason = given.reason, last_stage = given.stage, last_code = given.code,
+        last_enhanced = given.enhanced, last_text = given.reply
     FROM {given} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
         AND message.state = 'sending' AND message.attempts = given.attempt
     RETURNING message.bulk_id, message.seq
     """,
     bulk_id="text", seq="bigint", attempt="int", at="bigint", state="text", deferrals="int",
-    next_attempt_at="bigint", possible_duplicate="boolean", stage="text", code="int", enhanced="text",
-    reply="text",
+    next_attempt_at="bigint", possible_duplicate="boolean", reason="text", stage="text", code="int",
+    enhanced="text", reply="text",
 )  # fmt: skip
 _ATTEMPT = Given(
     """
@@ -92,6 +92,8 @@ class Outcome:
     reply: str
     host: str
     tls: str
+    suppress: bool = False
+    """A hard bounce: its address gets no more mail."""
 
 
 @dataclass(slots=True)

@@ -56,9 +56,11 @@ class Message:
     lane: str
     state: MessageState
     attempts: int
+    deferrals: int
     next_attempt_at: datetime | None
     changed_at: datetime | None
     possible_duplicate: bool
+    last_reason: str | None
     last_stage: str | None
     last_code: int | None
     last_enhanced: str | None
@@ -121,9 +123,11 @@ _SELECT_MESSAGE = select(
     _MESSAGE.lane,
     _MESSAGE.state,
     _MESSAGE.attempts,
+    _MESSAGE.deferrals,
     _MESSAGE.next_attempt_at,
     _MESSAGE.changed_at,
     _MESSAGE.possible_duplicate,
+    _MESSAGE.last_reason,
     _MESSAGE.last_stage,
     _MESSAGE.last_code,
     _MESSAGE.last_enhanced,

@@ -171,7 +171,7 @@ class LaneRow(SQLModel, table=True):
     reason: str = ""
     """Why it cools down or is slow, for people."""
     origin: str = ""
-    """Who or what said so: "reply", "session", or the operator who set it."""
+    """Who or what said so: "reply", "evidence", "session", or the operator who set it."""
     slow_interval: int | None = Field(default=None, sa_type=BigInteger)
     """Microseconds between two messages while it recovers from a cool-down; None: not slow."""
     probe_until: datetime | None = _moment()
@@ -188,8 +188,6 @@ class LaneRow(SQLModel, table=True):
     set_at: datetime | None = _moment()
     set_until: datetime | None = _moment()
     """The operator's limits end by themselves; None: they stay."""
-    epoch: int = 0
-    """Grows with every change of limits or cool-down: places in the queue count no longer, ask again."""
 
 
 class PaceRow(SQLModel, table=True):

@@ -53,9 +53,26 @@ def batch_finished(bulk_id: str, batch: int, counts: dict[str, int]) -> None:
     _log.info("batch finished", bulk=bulk_id, batch=batch, **counts)
 
 
-def lane_unreachable(lane: str, reason: str, seconds: float) -> None:
-    _log.warning("no session for this lane", lane=lane, reason=reason, next_in_seconds=round(seconds))
+def relay_unreachable(reason: str, failures: int) -> None:
+    _log.warning("no session with the relay", reason=reason, in_a_row=failures)
 
 
-def attempt_made(bulk_id: str, seq: int, outcome: str, stage: str, code: int | None) -> None:
-    _log.debug("attempt", bulk=bulk_id, seq=seq, outcome=outcome, stage=stage, code=code)
+def attempt_made(bulk_id: str, seq: int, outcome: str, reason: str, stage: str, code: int | None) -> None:
+    _log.debug("attempt", bulk=bulk_id, seq=seq, outcome=outcome, reason=reason, stage=stage, code=code)
+
+
+def lane_cools(lane: str, reason: str, seconds: float) -> None:
+    _log.warning("lane cools down", lane=lane, reason=reason, for_seconds=round(seconds))
+
+
+def consequence_not_drawn(lane: str, reason: str, error: Exception) -> None:
+    """The message's own outcome is recorded all the same."""
+    _log.warning("consequence not drawn", lane=lane, reason=reason, error=type(error).__name__)
+
+
+def lane_recovered(lane: str) -> None:
+    _log.info("lane recovered", lane=lane)
+
+
+def bulk_paused(bulk_id: str, reason: str) -> None:
+    _log.error("bulk send paused by itself", bulk=bulk_id, reason=reason)

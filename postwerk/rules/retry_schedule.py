@@ -8,6 +8,12 @@ from postwerk.contracts.options import RetrySchedule
 
 LAST_CALL = timedelta(seconds=5)
 """The last attempt starts this long before the deadline: a delay past it would end the message at once."""
+GREYLISTED_FOR = timedelta(minutes=5)
+"""Postgrey's delay, the most usual one; a schedule that begins sooner keeps its own first wait."""
+GREYLISTED_TIMES = 3
+"""So often a greylisted message comes back soon; who still refuses it then is not greylisting."""
+HINT_MARGIN = timedelta(seconds=10)
+"""Added to a server's own "try again in N seconds": its clock and its rounding are not ours."""
 
 
 def wait_after(schedule: RetrySchedule, deferrals: int, chance: float) -> timedelta:
@@ -16,9 +22,27 @@ def wait_after(schedule: RetrySchedule, deferrals: int, chance: float) -> timede
     By default after 5, 10, 20, 40, 80 and 160 minutes, then every 3 hours, each +-20 %. The spread keeps
     mails that were refused together from all coming back at the same moment.
     """
+    return _planned(schedule, deferrals) * (1 + schedule.jitter * (2 * chance - 1))
+
+
+def wait_when_greylisted(schedule: RetrySchedule, deferrals: int, chance: float) -> timedelta:
+    """Soon after five minutes, never before: spread to one side only."""
+    if deferrals > GREYLISTED_TIMES:
+        return wait_after(schedule, deferrals, chance)
+    return min(GREYLISTED_FOR, _planned(schedule, 1)) * (1 + schedule.jitter * chance)
+
+
+def wait_as_told(hint: timedelta) -> timedelta:
+    """What the server asked for, and a little more."""
+    return hint + HINT_MARGIN
+
+
+def _planned(schedule: RetrySchedule, deferrals: int) -> timedelta:
+    if schedule.waits:
+        return schedule.waits[min(deferrals, len(schedule.waits)) - 1]
     steps = min(deferrals - 1, 64)  # beyond that every schedule has reached its maximum
     seconds = min(schedule.initial.total_seconds() * schedule.factor**steps, schedule.maximum.total_seconds())
-    return timedelta(seconds=seconds * (1 + schedule.jitter * (2 * chance - 1)))
+    return timedelta(seconds=seconds)
 
 
 def next_attempt_at(wait: timedelta, now: datetime, deadline: datetime) -> datetime:

@@ -33,13 +33,29 @@ class PoolLimits:
 class _Lane:
     """A permit stands for one connection: lent, being opened, or saying goodbye. Idle ones need none."""
 
+    limits: PoolLimits
     permits_out: int = 0
     idle: deque[tuple[Conversation, float]] = field(default_factory=deque)
     waiters: deque[asyncio.Future[bool]] = field(default_factory=deque)
+    later: deque[asyncio.Future[bool]] = field(default_factory=deque)
+    """Those who wait with retries only: first attempts go before them."""
+    crowded_until: float = float("-inf")
+    """The server takes no more connections than there are, for now (loop time)."""
 
     @property
     def is_unused(self) -> bool:
-        return not (self.permits_out or self.idle or self.waiters)
+        return not (self.permits_out or self.idle or self.waiting)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.waiters) + len(self.later)
+
+    def next_waiter(self) -> asyncio.Future[bool] | None:
+        queue = self.waiters or self.later
+        return queue.popleft() if queue else None
+
+
+CROWDED_SECONDS = 30.0
 
 
 class Lease:
@@ -71,12 +87,16 @@ class Lease:
 
         It is replaced only while the server has not answered this message's MAIL: nothing goes out twice.
         """
-        if not self.usable and (failure := await self._replace()):
+        if failure := await self.prepare():
             return failure
         exchange = await self.conversation.send(sender, recipient, message, before_data)
         if not self.conversation.stale or exchange.stage is not Stage.MAIL:
             return exchange
         return await self._replace() or await self.conversation.send(sender, recipient, message, before_data)
+
+    async def prepare(self) -> Exchange | None:
+        """See that another message may go over it; why not, if it had to be replaced and could not be."""
+        return None if self.usable else await self._replace()
 
     async def _replace(self) -> Exchange | None:
         """Another connection in the same place, or why there is none."""
@@ -93,7 +113,9 @@ class ConnectionPool:
 
     def __init__(self, relay: RelayConfig, limits: PoolLimits | None = None) -> None:
         self._relay = relay
-        self._limits = limits or PoolLimits()
+        self.usual_limits = limits or PoolLimits()
+        """For lanes that have none of their own."""
+        self._own_limits: dict[str, PoolLimits] = {}
         self._lanes: dict[str, _Lane] = {}
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -104,21 +126,49 @@ class ConnectionPool:
         """Connections lent, being opened, idle, or saying goodbye."""
         return sum(lane.permits_out + len(lane.idle) for lane in self._lanes.values())
 
+    def connections_by_lane(self) -> dict[str, int]:
+        return {name: lane.permits_out + len(lane.idle) for name, lane in self._lanes.items()}
+
+    def set_limits(self, lane: str, limits: PoolLimits) -> None:
+        """The lane's own limits from now on; connections above them end when they are given back."""
+        if limits == self._own_limits.get(lane, self.usual_limits):
+            return
+        self._own_limits[lane] = limits
+        state = self._lanes.get(lane)
+        if state is not None:
+            state.limits = limits
+            self._admit(state)
+
+    def crowded(self, lane: str) -> None:
+        """The server refused one more connection while others work: make do with those for a while."""
+        state = self._lanes.get(lane)
+        if state is not None:
+            state.crowded_until = asyncio.get_running_loop().time() + CROWDED_SECONDS
+
+    def waiting(self, lane: str) -> int:
+        """How many wait for a connection of this lane."""
+        state = self._lanes.get(lane)
+        return state.waiting if state else 0
+
     def has_room(self, lane: str) -> bool:
         """Whether `acquire` would not have to wait."""
         state = self._lanes.get(lane)
         return not self._closed and (state is None or self._has_permit(state))
 
-    async def acquire(self, lane: str, patience: timedelta) -> Lease | Exchange | None:
-        """A connection for `lane`, in the order of asking.
+    async def acquire(
+        self, lane: str, patience: timedelta, *, retry: bool = False
+    ) -> Lease | Exchange | None:
+        """A connection for `lane`, in the order of asking; who comes with a `retry` lets first attempts pass.
 
         None: none became free within `patience`. An Exchange: it had to be opened, and that failed.
         """
         if self._closed:
             return None
-        state = self._lanes.setdefault(lane, _Lane())
+        state = self._lanes.get(lane)
+        if state is None:
+            state = self._lanes[lane] = _Lane(self._own_limits.get(lane, self.usual_limits))
         try:
-            if not await self._take_permit(state, patience):
+            if not await self._take_permit(state, patience, retry):
                 return None
         finally:
             self._forget_unused(lane)
@@ -130,7 +180,7 @@ class ConnectionPool:
         if isinstance(conversation, Exchange):
             self._give_permit(lane)
             return conversation
-        return Lease(lane, conversation, self._relay, self._limits)
+        return Lease(lane, conversation, self._relay, state.limits)
 
     def release(self, lease: Lease) -> None:
         """Take a connection back: to the idle ones, or with a goodbye in the background if it is spent."""
@@ -138,14 +188,15 @@ class ConnectionPool:
             return
         lease.released = True
         conversation = lease.conversation
+        state = self._lanes[lease.lane]
         if not conversation.usable or self._closed:
             conversation.abort()
             self._give_permit(lease.lane)
-        elif lease.is_spent:
+        elif lease.is_spent or state.permits_out > state.limits.connections_per_lane:
             self._say_goodbye(lease.lane, conversation)
         else:
             now = asyncio.get_running_loop().time()
-            self._lanes[lease.lane].idle.append((conversation, now))
+            state.idle.append((conversation, now))
             self._give_permit(lease.lane)
             self._schedule_sweep()
 
@@ -155,7 +206,7 @@ class ConnectionPool:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for lane, state in list(self._lanes.items()):
-            for waiter in state.waiters:
+            for waiter in (*state.waiters, *state.later):
                 _settle(waiter, False)
             self._retire_idle(lane, state, older_than=float("inf"))
         if self._goodbyes:
@@ -164,15 +215,24 @@ class ConnectionPool:
     # Permits
 
     def _has_permit(self, state: _Lane) -> bool:
-        return not state.waiters and state.permits_out < self._limits.connections_per_lane
+        return not state.waiting and self._is_below_limit(state)
 
-    async def _take_permit(self, state: _Lane, patience: timedelta) -> bool:
+    def _is_below_limit(self, state: _Lane) -> bool:
+        if state.permits_out >= state.limits.connections_per_lane:
+            return False
+        crowded = asyncio.get_running_loop().time() < state.crowded_until
+        return not crowded or not state.permits_out or bool(state.idle)
+
+    async def _take_permit(self, state: _Lane, patience: timedelta, retry: bool) -> bool:
         if self._has_permit(state):
             state.permits_out += 1
             return True
+        if not patience:
+            return False
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
-        state.waiters.append(waiter)
+        queue = state.later if retry else state.waiters
+        queue.append(waiter)
         timer = loop.call_later(patience.total_seconds(), _settle, waiter, False)
         try:
             return await waiter
@@ -182,8 +242,8 @@ class ConnectionPool:
             raise
         finally:
             timer.cancel()
-            if waiter in state.waiters:
-                state.waiters.remove(waiter)
+            if waiter in queue:
+                queue.remove(waiter)
 
     def _give_permit(self, lane: str) -> None:
         self._pass_on(self._lanes[lane])
@@ -191,10 +251,15 @@ class ConnectionPool:
 
     def _pass_on(self, state: _Lane) -> None:
         """Hand the permit to who waited longest; nobody who comes now may overtake."""
-        while state.waiters:
-            if _settle(state.waiters.popleft(), True):
-                return
         state.permits_out -= 1
+        self._admit(state)
+
+    def _admit(self, state: _Lane) -> None:
+        """As many of those who wait as the limit allows."""
+        while state.waiting and state.permits_out < state.limits.connections_per_lane:
+            waiter = state.next_waiter()
+            if waiter is not None and _settle(waiter, True):
+                state.permits_out += 1
 
     def _forget_unused(self, lane: str) -> None:
         state = self._lanes.get(lane)
@@ -215,12 +280,12 @@ class ConnectionPool:
     def _schedule_sweep(self) -> None:
         if self._sweeper is None and not self._closed:
             loop = asyncio.get_running_loop()
-            self._sweeper = loop.call_later(self._limits.idle.total_seconds() / 2, self._sweep)
+            self._sweeper = loop.call_later(self.usual_limits.idle.total_seconds() / 2, self._sweep)
 
     def _sweep(self) -> None:
         """Retire what was idle too long; one timer for all, since one for each message would cost more."""
         self._sweeper = None
-        limit = asyncio.get_running_loop().time() - self._limits.idle.total_seconds()
+        limit = asyncio.get_running_loop().time() - self.usual_limits.idle.total_seconds()
         for lane, state in list(self._lanes.items()):
             self._retire_idle(lane, state, older_than=limit)
         if any(state.idle for state in self._lanes.values()):

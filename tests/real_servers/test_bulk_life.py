@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from postwerk.archive import bulks, delivery, lanes, plan, reads
+from postwerk.archive import bulks, delivery, plan, reads
 from postwerk.archive.engine import Archive
+from postwerk.contracts.smtp import Exchange, Stage, Trouble
 from postwerk.contracts.states import BulkState, MessageState
 from tests.support.seeding import a_stored_bulk_send
 
@@ -66,51 +67,22 @@ async def test_settling_a_batch_closes_what_is_open_and_nothing_else(archive: Ar
     assert told["counted"] == {"cancelled": 10, "expired": 20}
 
 
-async def test_putting_off_costs_no_attempt_and_making_due_ends_it(archive: Archive) -> None:
+async def test_no_session_costs_no_attempt_and_what_waits_stays_due(archive: Archive) -> None:
     order = await a_stored_bulk_send(archive, ["a@example.com", "b@example.com"], recipients_per_child=2)
     assert order.batches is not None
     (batch,) = order.batches
-    until = NOW + timedelta(minutes=5)
+    refused = Exchange(Stage.CONNECT, trouble=Trouble.REFUSED, detail="connection refused")
     async with archive.writing() as connection:
-        await delivery.put_off_due(
-            connection,
-            batch,
-            until=until,
-            now=NOW,
-            stage="connect",
-            code=None,
-            enhanced=None,
-            said="connection refused",
-            shard=1,
-        )
-    async with archive.reading() as connection:
-        assert await delivery.due_messages(connection, batch, NOW) == []
-        assert (await delivery.left_in_batch(connection, batch)).next_at == until
-        assert await delivery.last_reply_of_batch(connection, batch) == "connection refused"
-        assert (await reads.message(connection, order.bulk_id, 1)).attempts == 0
-    async with archive.writing() as connection:
-        await delivery.make_due(connection, batch, NOW)
+        await delivery.note_unreachable(connection, batch, refused, "no_connection", now=NOW, shard=1)
     async with archive.reading() as connection:
         assert [due.seq for due in await delivery.due_messages(connection, batch, NOW)] == [1, 2]
-        assert await delivery.bulk_states(connection, [order.bulk_id, "bulk_x"]) == {order.bulk_id: "queued"}
-
-
-async def test_only_the_first_of_many_who_fail_together_counts_for_a_lane(archive: Archive) -> None:
-    async with archive.writing() as connection:
-        for _ in range(3):
-            status = await lanes.lane_failed(
-                connection, "r", "gmail.com", until=NOW + timedelta(minutes=5), now=NOW, reason="refused"
-            )
-        assert (status.failures, status.cool_until) == (1, NOW + timedelta(minutes=5))
-        later = NOW + timedelta(minutes=6)
-        status = await lanes.lane_failed(
-            connection, "r", "gmail.com", until=later + timedelta(minutes=10), now=later, reason="refused"
-        )
-        assert status.failures == 2
-        await lanes.end_cool_down(connection, "r", "gmail.com")
-        assert (await lanes.lane_status(connection, "r", "gmail.com")).cool_until is None
-        await lanes.lane_recovered(connection, "r", "gmail.com")
-        assert (await lanes.lane_status(connection, "r", "gmail.com")).failures == 0
+        assert await delivery.last_reply_of_batch(connection, batch) == "connection refused"
+        message = await reads.message(connection, order.bulk_id, 1)
+        told = await reads.accounting(connection, order.bulk_id)
+        states = await delivery.bulk_states(connection, [order.bulk_id, "bulk_x"])
+    assert (message.attempts, message.state, message.last_stage) == (0, MessageState.DEFERRED, "connect")
+    assert told["counted"] == {"deferred": 2}
+    assert states == {order.bulk_id: (BulkState.QUEUED, 0)}
 
 
 async def test_a_plan_covers_every_message_once_lane_by_lane(archive: Archive) -> None:

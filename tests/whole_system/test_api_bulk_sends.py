@@ -119,7 +119,7 @@ async def test_a_bulk_send_shows_every_state_and_its_options(door: Door) -> None
     assert view["state"] == "queued"
     assert view["counts"]["queued"] == 1
     assert view["counts"]["delivered"] == view["counts"]["unknown"] == 0
-    assert view["retry"] == {"initial": 30.0, "factor": 2.0, "maximum": 60.0, "jitter": 0.2}
+    assert view["retry"] == {"initial": 30.0, "factor": 2.0, "maximum": 60.0, "jitter": 0.2, "waits": []}
     assert view["metadata"] == {"crm": "42"}
     assert view["deadline"] > view["accepted_at"]
     assert view["rate_now"] is None

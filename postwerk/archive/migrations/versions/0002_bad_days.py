@@ -22,7 +22,6 @@ _LANE = (
     sa.Column("set_reason", sa.String(), nullable=False, server_default=""),
     sa.Column("set_at", sa.BigInteger(), nullable=True),
     sa.Column("set_until", sa.BigInteger(), nullable=True),
-    sa.Column("epoch", sa.Integer(), nullable=False, server_default="0"),
 )
 _BULK_SEND = (
     sa.Column("config_errors", sa.Integer(), nullable=False, server_default="0"),

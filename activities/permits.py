@@ -1,0 +1,102 @@
+"""The permits of one run over a batch: which rates are in force, and when its next message may go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import datetime
+
+from activities.clock import ActivityClock
+from activities.lane_desk import LaneDesk
+from postwerk.archive.columns import from_microseconds, to_microseconds
+from postwerk.archive.pace import Block
+from postwerk.rules.pace import SECOND, Limit, narrowest
+
+LAPSED = 2 * SECOND
+"""A permit that could not be used for so long counts no more: messages must not come in a heap later."""
+WORTH_LEASING = 500
+
+
+class Permits:
+    """Without a limit in force every `take` is answered at once, and nothing is asked of the archive."""
+
+    def __init__(
+        self, desk: LaneDesk, lane: str, bulk_id: str, bulk_rate: str | None, clock: ActivityClock
+    ) -> None:
+        self._desk = desk
+        self._lane = lane
+        self._bulk_id = bulk_id
+        self._bulk_rate = bulk_rate
+        self._clock = clock
+        self._slots: deque[int] = deque()
+        self._limit: Limit | None = None
+        self._block = Block((), 0)
+        self._leasing = asyncio.Lock()
+        self.back_at: datetime | None = None
+        """When to come back: no permit is free soon, or the lane cools down."""
+        self.reason = ""
+
+    async def look(self, wanted: int) -> bool:
+        """Whether a message may go now or within seconds. `wanted`: how many there are."""
+        await self._desk.look(self._lane, self._clock.now())
+        if self._cools():
+            return False
+        async with self._leasing:
+            await self._fill(wanted)
+            return bool(self._slots) or self._limit is None
+
+    async def take(self, wanted: int) -> bool:
+        """Wait until one more message may go; False when that is not soon."""
+        await self._desk.look(self._lane, self._clock.now())
+        if self._cools():
+            return False
+        async with self._leasing:
+            await self._fill(wanted)
+            if not self._slots:
+                return self._limit is None
+            slot = self._slots.popleft()
+        if (wait := slot - self._now()) > 0:
+            await asyncio.sleep(wait / SECOND)
+        return not self._cools()
+
+    def ready(self) -> bool:
+        """Whether another message may go right now."""
+        return self._limit is None or (bool(self._slots) and self._slots[0] <= self._now())
+
+    async def give_back(self) -> None:
+        """Permits that nobody needs any more."""
+        unused, self._slots = len(self._slots), deque()
+        if unused and self._limit is not None:
+            await self._desk.give_back(self._limit, self._block, unused)
+
+    async def _fill(self, wanted: int) -> None:
+        """Lease a block unless one is at hand. Neither slots nor a limit afterwards: none is needed."""
+        self._drop_lapsed()
+        if not self._slots:
+            await self._lease(wanted)
+
+    async def _lease(self, wanted: int) -> None:
+        now = self._clock.now()
+        limits = self._desk.limits(self._lane, self._bulk_id, self._bulk_rate, now)
+        self._limit = narrowest(limits) if limits else None
+        if self._limit is None:
+            return
+        self._block = await self._desk.lease(limits, now, min(wanted, WORTH_LEASING))
+        self._slots.extend(self._block.slots)
+        if not self._slots:
+            self.back_at = from_microseconds(self._block.back_at)
+            self.reason = f"paced: {self._limit.why}"
+
+    def _drop_lapsed(self) -> None:
+        while self._slots and self._slots[0] < self._now() - LAPSED:
+            self._slots.popleft()
+
+    def _cools(self) -> bool:
+        state = self._desk.state(self._lane)
+        if state.cools(self._clock.now()):
+            self.back_at, self.reason = state.cool_until, f"lane cools down: {state.reason}"
+            return True
+        return False
+
+    def _now(self) -> int:
+        return to_microseconds(self._clock.now())
