@@ -9,7 +9,7 @@ LEAST = timedelta(seconds=1)
 MOST = timedelta(hours=24)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_UNIT = r"(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])\b"
+_UNIT = r"(?:seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|[smhd])\b(?![.-]\w)"
 _LENGTH = re.compile(rf"(\d{{1,7}}|\ban?\b|\bone\b)[ -]?({_UNIT})", re.ASCII | re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,3}):(\d\d):(\d\d)", re.ASCII)
 _LENGTHS = rf"(?:{_LENGTH.pattern}[ ,]{{0,2}}(?:and )?){{1,3}}"

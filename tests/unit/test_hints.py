@@ -53,6 +53,7 @@ def test_a_wait_that_is_asked_for_is_understood(text: str, seconds: int) -> None
         "delayed 5 minutes ago",
         "try again. This server was up for 5 minutes",
         "retry in 5 parsecs",
+        "try again later from 10h.example.com",
         "retry in ٥ minutes",  # no ASCII digit
     ],
 )

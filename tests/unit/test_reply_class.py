@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange, Reply, Stage, Trouble
 from postwerk.errors import ConfigurationError
-from postwerk.rules.reply_class import (
-    BulkEffect,
-    Decision,
-    Effect,
-    LaneEffect,
-    classify,
-    load_replies,
-    read_replies,
-)
+from postwerk.rules.reply_class import BulkEffect, Decision, Effect, LaneEffect, classify
+from postwerk.rules.reply_table import load_replies, read_replies
 
 BANNER, STARTTLS, AUTH = Stage.BANNER, Stage.STARTTLS, Stage.AUTH
 MAIL, RCPT, DATA, DOT = Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT
@@ -182,6 +175,7 @@ def test_whatever_the_text_the_digit_keeps_its_meaning(stage: Stage, code: int, 
 def test_a_temporary_reply_may_say_when_to_come_back() -> None:
     assert classify(said(RCPT, "450 4.2.0 Greylisted for 300 seconds")).hint == timedelta(minutes=5)
     assert classify(said(BANNER, "421 try again in 2 minutes")).hint == timedelta(minutes=2)
+    assert classify(said(RCPT, "450 <wait-5-minutes@example.com> busy")).hint is None
 
 
 def test_a_permanent_reply_or_a_delivery_has_no_hint() -> None:
