@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
-from postwerk.contracts.options import OnAmbiguous
+from postwerk.contracts.options import NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.states import BulkState, MessageState
 
 _MAILBOX = {
@@ -57,6 +57,15 @@ class RetryRequest(_Request):
     jitter: float | None = Field(default=None, ge=0, le=0.5, strict=True)
 
 
+class NotifyRequest(_Request):
+    """Whom to tell by mail, of what, and how: one digest for the send, or a DSN for each message."""
+
+    to: MailboxesInput
+    """At most ten."""
+    on: list[NotifyOn] = Field(default=[NotifyOn.FAILURE], min_length=1)
+    mode: NotifyMode = NotifyMode.DIGEST
+
+
 class BulkSendRequest(_Request):
     """One content for any number of recipients. `subject`, `text` and `html` are templates."""
 
@@ -77,6 +86,8 @@ class BulkSendRequest(_Request):
     """One minute to seven days; five days if left out."""
     retry: RetryRequest = RetryRequest()
     on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
+    notify: NotifyRequest | None = None
+    """Left out, nobody is told."""
     validation: Literal["permissive", "strict"] = "permissive"
     open: StrictBool = False
     """Take further recipients by `/recipients` until `/start`."""
@@ -151,6 +162,21 @@ class RetryView(BaseModel):
     jitter: float
 
 
+class MailboxView(BaseModel):
+    """An address with its display name, which may be empty."""
+
+    email: str
+    name: str
+
+
+class NotifyView(BaseModel):
+    """Whom the send tells what."""
+
+    to: list[MailboxView]
+    on: list[NotifyOn]
+    mode: NotifyMode
+
+
 class BulkSendView(BaseModel):
     """A bulk send as it stands."""
 
@@ -175,6 +201,9 @@ class BulkSendView(BaseModel):
     retry: RetryView
     recipients_per_child: int | None
     on_ambiguous: OnAmbiguous
+    notify: NotifyView | None
+    notice_of: str | None
+    """The bulk send that this one tells of; null for one that a caller made."""
     metadata: JsonObject | None
     workflow_id: str
     links: dict[str, str]
