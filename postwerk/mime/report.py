@@ -30,7 +30,7 @@ def report_parts(report: StatusReport) -> tuple[bytes, ...]:
 def _status(report: StatusReport) -> bytes:
     """One group of fields for the message, a blank line, one group for the recipient (RFC 3464 2.1)."""
     message = [
-        ("Reporting-MTA", _host(report.reporting_mta)),
+        ("Reporting-MTA", _host(report.reporting_mta) or "dns; localhost"),  # the one field it must have
         ("Arrival-Date", _moment(report.arrived_at)),
     ]
     recipient = [
@@ -52,7 +52,7 @@ def _fields(fields: list[tuple[str, str]]) -> bytes:
 def _host(host: str) -> str:
     """`dns; name`, an IP address in brackets as in a mail address; nothing when it is neither."""
     try:
-        return f"dns; [{ip_address(host)}]"
+        return f"dns; [{ip_address(host.strip('[]'))}]"
     except ValueError:
         return f"dns; {host}" if _HOST.fullmatch(host) else ""
 

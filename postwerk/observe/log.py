@@ -57,5 +57,9 @@ def lane_unreachable(lane: str, reason: str, seconds: float) -> None:
     _log.warning("no session for this lane", lane=lane, reason=reason, next_in_seconds=round(seconds))
 
 
+def sender_told(bulk_id: str, kind: str, notices: int) -> None:
+    _log.info("sender told", bulk=bulk_id, kind=kind, notices=notices)
+
+
 def attempt_made(bulk_id: str, seq: int, outcome: str, stage: str, code: int | None) -> None:
     _log.debug("attempt", bulk=bulk_id, seq=seq, outcome=outcome, stage=stage, code=code)
