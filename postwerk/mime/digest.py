@@ -85,7 +85,7 @@ def delay_digest(about: ToldSend, why: Sequence[Reason], now: datetime, api_url:
         *_why("Why they were deferred", why),
         f"Looked at: {now:%Y-%m-%d %H:%M} UTC",
         f"Tried until: {about.deadline:%Y-%m-%d %H:%M} UTC",
-        f"All of them: {_api(about, MessageState.DEFERRED, api_url)}",
+        f"Those deferred: {_api(about, MessageState.DEFERRED, api_url)}",
         "",
     ]
     subject = f"{_called(about)}: {still_open:,} of {about.accepted:,} not yet delivered"
