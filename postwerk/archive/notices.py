@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, text
+from sqlalchemy import Row, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive import reads
@@ -47,9 +47,9 @@ _FAILED = text(_TOLD.format(which=_IN_STATE))
 _FAILED_UNTOLD = text(_TOLD.format(which=_IN_STATE + _UNTOLD))
 _OPEN_UNTOLD = text(_TOLD.format(which=_IN_OPEN_STATE + _UNTOLD))
 _REASONS = text(f"""
-    SELECT last_reason, last_code, count(*) FROM message
-    WHERE bulk_id = :bulk_id AND state = :state AND {RARE_STATES} GROUP BY last_reason, last_code
-""")
+    SELECT state, last_reason, last_code, count(*) FROM message
+    WHERE bulk_id = :bulk_id AND state IN :states AND {RARE_STATES} GROUP BY state, last_reason, last_code
+""").bindparams(bindparam("states", expanding=True))
 _WAS_TOLD = text("SELECT 1 FROM notice WHERE bulk_id = :bulk_id AND seq = :seq AND kind = :kind")
 _TELL = text("""
     INSERT INTO notice (bulk_id, seq, kind, notice_bulk_id, told_at)
@@ -118,10 +118,10 @@ async def reasons(
     connection: AsyncConnection, bulk_id: str, states: tuple[MessageState, ...] = FAILED_STATES
 ) -> list[Reason]:
     """Why messages stand in these states, the most frequent first. Not for `queued`: that has no reason."""
+    where = {"bulk_id": bulk_id, "states": [state.value for state in states]}
     found = [
-        Reason(state, reason or (f"reply {code}" if code else "no reply"), n)
-        for state in states
-        for reason, code, n in await connection.execute(_REASONS, {"bulk_id": bulk_id, "state": state.value})
+        Reason(MessageState(state), reason or (f"reply {code}" if code else "no reply"), n)
+        for state, reason, code, n in await connection.execute(_REASONS, where)
     ]
     return sorted(found, key=lambda one: (-one.messages, one.state, one.reason))
 
