@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -138,6 +139,7 @@ class NoticeActivities:
 
     async def _notification(self, about: ToldSend, message: ToldMessage) -> Content:
         bulk = await self._parts.contents.of(about.id)
+        await asyncio.sleep(0)  # what follows renders the message: the others of this worker get their turn
         recipient = Recipient(message.seq, message.address, message.name, message.variables)
         identity = MailIdentity(about.id, about.accepted_at)
         domain = about.content.sender.email.rpartition("@")[2]
