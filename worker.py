@@ -24,6 +24,7 @@ from temporalio.worker import Worker
 from activities.bulks import BulkActivities
 from activities.delivery import DeliveryActivities
 from activities.lane_desk import LaneDesk
+from activities.notices import NoticeActivities, Speaker
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
 from activities.watch import BulkWatch
 from api.reconciler import reconcile_forever
@@ -79,6 +80,7 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
 
 def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
+    notices = NoticeActivities(parts, Speaker(settings.ehlo_name, settings.public_url))
     return Worker(
         client,
         task_queue=settings.task_queue,
@@ -96,6 +98,9 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
             deliveries.send_batch,
             deliveries.hurry_batch,
             deliveries.settle_batch,
+            notices.tell_failures,
+            notices.tell_delay,
+            notices.tell_end,
         ],
         max_cached_workflows=CACHED_WORKFLOWS,
         max_concurrent_activities=settings.concurrent_batches,

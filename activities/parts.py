@@ -35,7 +35,8 @@ class BulkContent:
 
     @property
     def envelope_sender(self) -> str:
-        return self.content.return_path or self.content.sender.email
+        given = self.content.return_path
+        return given if given is not None else self.content.sender.email
 
 
 class Contents:

@@ -16,7 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from postwerk.contracts.options import MOST_CONFIG_ERRORS, OnAmbiguous
+from postwerk.contracts.options import MOST_CONFIG_ERRORS, NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.states import BulkState, MessageState
 
 _MAILBOX = {
@@ -79,6 +79,15 @@ class AutoPauseRequest(_Request):
     min_sent: StrictInt = Field(default=100, ge=1, le=1_000_000_000)
 
 
+class NotifyRequest(_Request):
+    """Whom to tell by mail, of what, and how: one digest for the send, or a DSN for each message."""
+
+    to: MailboxesInput
+    """At most ten."""
+    on: list[NotifyOn] = Field(default=[NotifyOn.FAILURE], min_length=1)
+    mode: NotifyMode = NotifyMode.DIGEST
+
+
 class BulkSendRequest(_Request):
     """One content for any number of recipients. `subject`, `text` and `html` are templates."""
 
@@ -111,6 +120,8 @@ class BulkSendRequest(_Request):
     max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
     """So many refusals of our own settings or sender in a row pause the send."""
     on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
+    notify: NotifyRequest | None = None
+    """Left out, nobody is told."""
     validation: Literal["permissive", "strict"] = "permissive"
     open: StrictBool = False
     """Take further recipients by `/recipients` until `/start`."""
@@ -192,6 +203,21 @@ class AutoPauseView(BaseModel):
     min_sent: int
 
 
+class MailboxView(BaseModel):
+    """An address with its display name, which may be empty."""
+
+    email: str
+    name: str
+
+
+class NotifyView(BaseModel):
+    """Whom the send tells what."""
+
+    to: list[MailboxView]
+    on: list[NotifyOn]
+    mode: NotifyMode
+
+
 class BulkSendView(BaseModel):
     """A bulk send as it stands."""
 
@@ -219,6 +245,9 @@ class BulkSendView(BaseModel):
     max_consecutive_config_errors: int
     recipients_per_child: int | None
     on_ambiguous: OnAmbiguous
+    notify: NotifyView | None
+    notice_of: str | None
+    """The bulk send that this one tells of; null for one that a caller made."""
     metadata: JsonObject | None
     workflow_id: str
     links: dict[str, str]

@@ -12,6 +12,7 @@ from api.schemas import (
     Checked,
     MessageDetails,
     MessageView,
+    NotifyView,
     PartTaken,
     RefusedRecipient,
     RefusedRow,
@@ -21,6 +22,7 @@ from api.schemas import (
 )
 from api.taking.storing import Tally
 from postwerk.archive.reads import Attempt, BulkSend, Message
+from postwerk.contracts.options import Notify
 from postwerk.contracts.states import BulkState
 from workflows.names import bulk_workflow_id
 
@@ -111,10 +113,16 @@ def bulk_send_view(request: Request, parts: Parts, send: BulkSend) -> BulkSendVi
         max_consecutive_config_errors=send.options.max_consecutive_config_errors,
         recipients_per_child=send.options.recipients_per_child,
         on_ambiguous=send.options.on_ambiguous,
+        notify=_notify(send.options.notify),
+        notice_of=send.notice_of or None,
         metadata=send.metadata,
         workflow_id=bulk_workflow_id(send.id),
         links=links(request, parts, send.id),
     )
+
+
+def _notify(wanted: Notify | None) -> NotifyView | None:
+    return None if wanted is None else NotifyView.model_validate(wanted.model_dump())
 
 
 def message_view(message: Message) -> MessageView:

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.names import BULK_STATE
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, FIRST_LOOK, HEARTBEAT, LAST_LOOK
     from workflows.progress import Progress, details, together
+    from workflows.telling import Telling
 
 
 @workflow.defn
@@ -32,21 +33,24 @@ class BulkSend:
         self._batches = 0
         self._children = Children(self._show)
         self._looking: asyncio.Task[None] | None = None
+        self._telling = Telling(order)
         self._turn = asyncio.Lock()
         """One change of state at a time: they take effect in the order they came."""
 
     @workflow.run
     async def run(self, order: BulkSendInput) -> Counts:
         self._carrying = carrying = asyncio.create_task(self._carry(order))
+        self._telling.begin()
         try:
             await workflow.wait([carrying])  # unlike `await carrying`, leaves it running when cancelled
             await carrying
-            return await self._close(BulkState.COMPLETED)
+            return await self._end(BulkState.COMPLETED)
         except asyncio.CancelledError:
             await self._stop(carrying)
-            await self._close(BulkState.CANCELLED)
+            await self._end(BulkState.CANCELLED)
             raise
         finally:
+            self._telling.stop()
             if self._looking is not None:
                 self._looking.cancel()
 
@@ -93,6 +97,12 @@ class BulkSend:
         await self._step(BulkActivities.cancel_bulk, "cancel")
         carrying.cancel()
         await workflow.wait([carrying])
+
+    async def _end(self, state: BulkState) -> Counts:
+        """Close, then tell: by what the archive holds for good."""
+        counts = await self._close(state)
+        await self._telling.of_end()
+        return counts
 
     async def _close(self, state: BulkState) -> Counts:
         """What is still open gets its final state; the counters are the result."""
@@ -145,6 +155,7 @@ class BulkSend:
                 start_to_close_timeout=ARCHIVE_STEP,
             )
             self._show()
+            await self._telling.of_failures(self._counts)
             wait = min(wait * 2, LAST_LOOK)
 
     def _show(self) -> None:

@@ -19,6 +19,10 @@ ARCHIVE_STEP = timedelta(minutes=2)
 """One short step in the archive."""
 ARCHIVE_WALK = timedelta(hours=1)
 """A step that touches every message of a bulk send, with heartbeats."""
+TELLING = timedelta(hours=6)
+"""So long it is tried to store a notice; a send has ended for everyone else meanwhile."""
+LATE_AFTER = timedelta(hours=24)
+"""What is still open so long after the beginning is late (Exim: delay_warning 24h)."""
 FIRST_LOOK = timedelta(seconds=2)
 LAST_LOOK = timedelta(hours=6)
 """Live details are read after 2, 4, 8 ... seconds, then every 6 hours: 30 looks in five days."""

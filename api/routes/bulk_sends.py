@@ -11,6 +11,7 @@ from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of
 from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken, problems
+from api.starting import start_order
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
@@ -18,7 +19,6 @@ from api.taking.storing import Tally, check_request, store_request
 from api.views import bulk_send_view, checked, taken
 from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, begin_cancel, queue_bulk_send
-from postwerk.contracts.orders import BulkSendInput
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
 
@@ -86,9 +86,7 @@ async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[m
 async def _begin(parts: Parts, new: NewBulkSend, tally: Tally, keep_open: bool) -> BulkState:
     if keep_open:
         return BulkState.OPEN
-    order = BulkSendInput(
-        bulk_id=new.id, messages=tally.accepted, deadline=new.options.deadline, batches=tally.batches
-    )
+    order = start_order(new.id, tally.accepted, new.options, tally.batches)
     await parts.starter.start(order, new.name)
     return BulkState.QUEUED
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-import uuid_utils
 from pydantic import ValidationError
 
 from api.errors import InvalidFields
-from api.schemas import BulkSendRequest, RetryRequest
+from api.schemas import BulkSendRequest, NotifyRequest, RetryRequest
+from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
 from postwerk.contracts.options import (
@@ -19,6 +19,7 @@ from postwerk.contracts.options import (
     RETRY_PRESETS,
     AutoPause,
     BulkOptions,
+    Notify,
     RetrySchedule,
 )
 from postwerk.errors import InvalidRequest
@@ -31,8 +32,8 @@ from postwerk.rules.recipients import check_name, json_text
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = timedelta(minutes=1), timedelta(days=7)
 SHORTEST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(days=1)
-MOST_REPLY_TO = 10
-_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+MOST_MAILBOXES = 10
+"""In `reply_to`, and in `notify.to`."""
 
 
 def read_request(document: dict[str, Any]) -> BulkSendRequest:
@@ -65,12 +66,6 @@ def new_bulk_send(request: BulkSendRequest, defaults: RetrySchedule, now: dateti
     )
 
 
-def new_bulk_id() -> str:
-    """`bulk_` and a UUID 7 in 26 letters (Crockford base 32): ids sort by time."""
-    number = uuid_utils.uuid7().int
-    return "bulk_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
-
-
 def _content(request: BulkSendRequest) -> Content:
     if request.text is None and request.html is None:
         raise InvalidRequest("Give a text, an html, or both.", pointer="#/text", code="missing")
@@ -81,7 +76,7 @@ def _content(request: BulkSendRequest) -> Content:
     content = Content(
         sender=_mailbox(request.sender, "#/from"),
         return_path=_return_path(request.return_path),
-        reply_to=_reply_to(request.reply_to),
+        reply_to=_mailboxes(request.reply_to, "#/reply_to"),
         subject=request.subject,
         text=request.text,
         html=request.html,
@@ -106,6 +101,7 @@ def _options(request: BulkSendRequest, defaults: RetrySchedule) -> BulkOptions:
         auto_pause=AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
         max_consecutive_config_errors=request.max_consecutive_config_errors,
         on_ambiguous=request.on_ambiguous,
+        notify=_notify(request.notify),
     )
 
 
@@ -133,14 +129,24 @@ def _mailbox(value: Any, pointer: str) -> Mailbox:
         return parse_mailbox(value)
 
 
-def _reply_to(value: Any) -> tuple[Mailbox, ...]:
+def _mailboxes(value: Any, pointer: str) -> tuple[Mailbox, ...]:
+    """One mailbox, or a list of them."""
     if value is None:
         return ()
     if not isinstance(value, list):
-        return (_mailbox(value, "#/reply_to"),)
-    if len(value) > MOST_REPLY_TO:
-        raise InvalidRequest(f"At most {MOST_REPLY_TO} addresses.", pointer="#/reply_to", code="too_many")
-    return tuple(_mailbox(one, f"#/reply_to/{index}") for index, one in enumerate(value))
+        return (_mailbox(value, pointer),)
+    if len(value) > MOST_MAILBOXES:
+        raise InvalidRequest(f"At most {MOST_MAILBOXES} addresses.", pointer=pointer, code="too_many")
+    return tuple(_mailbox(one, f"{pointer}/{index}") for index, one in enumerate(value))
+
+
+def _notify(given: NotifyRequest | None) -> Notify | None:
+    if given is None:
+        return None
+    to = _mailboxes(given.to, "#/notify/to")
+    if not to:
+        raise InvalidRequest("Say whom to tell.", pointer="#/notify/to", code="missing")
+    return Notify(to=to, on=tuple(dict.fromkeys(given.on)), mode=given.mode)
 
 
 def _return_path(value: str | None) -> str | None:

@@ -33,6 +33,8 @@ class NewBulkSend:
     options: BulkOptions
     metadata: Any
     created_at: datetime
+    notice_of: str = ""
+    """The bulk send that this one tells of; callers' own have none."""
 
 
 class Added(NamedTuple):
@@ -90,6 +92,7 @@ async def store_bulk_send(connection: AsyncConnection, new: NewBulkSend, state: 
             accepted=0,
             rejected=0,
             duplicates=0,
+            notice_of=new.notice_of,
         )
     )
 

@@ -36,6 +36,8 @@ class BulkSend:
     accepted: int
     rejected: int
     duplicates: int
+    notice_of: str = ""
+    """The bulk send that this one tells of."""
     counts: dict[MessageState, int] = field(default_factory=dict)
 
     @property
@@ -112,6 +114,7 @@ _SELECT_BULK_SEND = select(
     _BULK.accepted,
     _BULK.rejected,
     _BULK.duplicates,
+    _BULK.notice_of,
 ).where(_BULK.state != BulkState.STORING.value)
 _SELECT_MESSAGE = select(
     _MESSAGE.bulk_id,

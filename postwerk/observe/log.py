@@ -76,3 +76,7 @@ def lane_recovered(lane: str) -> None:
 
 def bulk_paused(bulk_id: str, reason: str) -> None:
     _log.error("bulk send paused by itself", bulk=bulk_id, reason=reason)
+
+
+def sender_told(bulk_id: str, kind: str, notices: int) -> None:
+    _log.info("sender told", bulk=bulk_id, kind=kind, notices=notices)

@@ -1,7 +1,8 @@
 """Record the histories that the replay test keeps: `python -m tests.histories.record` (invented data only).
 
-Run it when a workflow's commands change, after `workflow.patched` went in; keep the old files: sends that
-began under the old code may live for a week.
+With names behind it (`... record told`) only those stories are recorded. Run it when a workflow's commands
+change, after `workflow.patched` went in; keep the old files: sends that began under the old code may live
+for a week.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from postwerk.archive.engine import Archive
-from postwerk.contracts.options import RetrySchedule
+from postwerk.contracts.content import Mailbox
+from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
 from tests.support.databases import open_archive
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
@@ -75,7 +78,31 @@ async def expired(client: Client, archive: Archive, queue: str) -> None:
     await record(client, "expired", f"bulk-{order.bulk_id}/batch-1")
 
 
-async def main() -> None:
+async def told(client: Client, archive: Archive, queue: str) -> None:
+    notify = Notify(to=(Mailbox(email="me@example.com"),), on=tuple(NotifyOn), mode=NotifyMode.EACH)
+    addresses = ["ok+1@example.com", "bounce+2@example.com", "defer3+3@example.com", "bounce+4@example.com"]
+    order = await a_stored_bulk_send(archive, addresses, retry=QUICK, notify=notify)
+    await (await started(client, order, queue)).result()
+    await record(client, "told", f"bulk-{order.bulk_id}")
+
+
+async def told_and_cancelled(client: Client, archive: Archive, queue: str) -> None:
+    notify = Notify(to=(Mailbox(email="me@example.com"),), on=(NotifyOn.FAILURE, NotifyOn.DELAY))
+    addresses = ["bounce+1@example.com", "defer+2@example.com"]
+    order = await a_stored_bulk_send(archive, addresses, retry=QUICK, notify=notify)
+    handle = await started(client, order, queue)
+    await asyncio.sleep(3)
+    await handle.cancel()
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        await record(client, "told_and_cancelled", f"bulk-{order.bulk_id}")
+
+
+STORIES = (completed, planned_and_expanded, held_released_and_cancelled, expired, told, told_and_cancelled)
+
+
+async def main(names: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, SandboxProcess() as sandbox:
         environment = await WorkflowEnvironment.start_local(
             dev_server_existing_path=program("temporal"), data_converter=pydantic_data_converter
@@ -84,10 +111,12 @@ async def main() -> None:
             client = environment.client
             await add_search_attributes(client)
             async with working(client, archive, sandbox.relay_url) as queue:
-                for story in (completed, planned_and_expanded, held_released_and_cancelled, expired):
+                for story in STORIES:
+                    if names and story.__name__ not in names:
+                        continue
                     await story(client, archive, queue)
                     sys.stdout.write(f"recorded {story.__name__}\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

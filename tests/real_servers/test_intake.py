@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.taking.request import new_bulk_id
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
+from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import (
     NewBulkSend,
     add_recipients,

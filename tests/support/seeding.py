@@ -8,6 +8,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
+from api.starting import start_order
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import NewBulkSend, add_recipients, queue_bulk_send, store_bulk_send
 from postwerk.archive.plan import plan_batches
@@ -48,9 +49,4 @@ async def a_stored_bulk_send(
         await add_recipients(connection, bulk_id, [a_recipient(address) for address in addresses])
         await queue_bulk_send(connection, bulk_id, now, chosen)
         plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child)
-    return BulkSendInput(
-        bulk_id=bulk_id,
-        messages=len(addresses),
-        deadline=chosen.deadline,
-        batches=plan.orders if len(addresses) <= 100 else None,
-    )
+    return start_order(bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None)

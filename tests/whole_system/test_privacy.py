@@ -147,6 +147,7 @@ def _a_personal_mailing(kinds: Sequence[str], recipients_per_child: int) -> dict
         "metadata": {"note": CANARIES["metadata"]},
         "recipients": recipients,
         "recipients_per_child": recipients_per_child,
+        "notify": {"to": f"boss-{LOCAL_PART}@{DOMAIN}", "on": ["failure", "completion"], "mode": "each"},
         "retry": {"initial": 2, "maximum": 2},
     }
 
