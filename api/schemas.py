@@ -110,6 +110,8 @@ class Taken(BaseModel):
     accepted: int
     rejected: int
     duplicates: int
+    suppressed: int | None
+    """Those of `accepted` who are on the suppression list and get nothing; null: known when it is planned."""
     errors: list[RefusedRecipient]
     """The first 1,000."""
     errors_truncated: bool

@@ -45,6 +45,7 @@ def taken(request: Request, parts: Parts, bulk_id: str, state: BulkState, total:
         accepted=tally.accepted,
         rejected=tally.rejected,
         duplicates=tally.duplicates,
+        suppressed=tally.suppressed,
         errors=_refused(tally),
         errors_truncated=tally.rejected > len(tally.errors),
         workflow_id=bulk_workflow_id(bulk_id),

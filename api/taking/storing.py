@@ -14,6 +14,7 @@ from api.errors import InvalidFields
 from api.taking.ndjson_rows import read_entry
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import (
+    INTAKE_SHARD,
     NewBulkSend,
     add_recipients,
     erase_storing,
@@ -45,6 +46,8 @@ class Tally:
     errors: list[Refusal] = field(default_factory=list)
     """The first thousand."""
     batches: tuple[BatchOrder, ...] | None = None
+    suppressed: int | None = None
+    """Those of the accepted who are on the suppression list; None: found out when it is planned."""
 
     def refuse(self, refusal: Refusal) -> None:
         self.rejected += 1
@@ -164,10 +167,14 @@ async def _finish(
     if keep_open:
         await open_bulk_send(connection, new.id)
         return
-    await queue_bulk_send(connection, new.id, now(), new.options)
+    moment = now()
+    await queue_bulk_send(connection, new.id, moment, new.options)
     if tally.accepted <= SMALL_SEND:
-        plan = await plan_batches(connection, new.id, new.options.recipients_per_child)
+        plan = await plan_batches(
+            connection, new.id, new.options.recipients_per_child, now=moment, shard=INTAKE_SHARD
+        )
         tally.batches = plan.orders
+        tally.suppressed = tally.accepted - sum(batch.messages for batch in plan.orders)
 
 
 async def _chunks(entries: Sequence[msgspec.Raw], tally: Tally) -> AsyncIterator[list[NewRecipient]]:

@@ -47,7 +47,7 @@ async def a_stored_bulk_send(
         await store_bulk_send(connection, new, BulkState.STORING)
         await add_recipients(connection, bulk_id, [a_recipient(address) for address in addresses])
         await queue_bulk_send(connection, bulk_id, now, chosen)
-        plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child)
+        plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child, now=now, shard=0)
     return BulkSendInput(
         bulk_id=bulk_id,
         messages=len(addresses),
