@@ -19,6 +19,7 @@ from sqlmodel import SQLModel
 from postwerk.archive.columns import Moment, to_microseconds
 from postwerk.archive.counters import add_to_counters
 from postwerk.archive.given import Given
+from postwerk.archive.tables import SuppressionRow
 from postwerk.contracts.states import MessageState
 from postwerk.errors import NotFound
 
@@ -59,7 +60,7 @@ _SUPPRESS_GIVEN = Given(f"{_SUPPRESS} AND message.seq IN (SELECT given.seq FROM 
 _SUPPRESS_RANGE = text(f"{_SUPPRESS} AND message.seq BETWEEN :first AND :last")
 _REMOVE = text("DELETE FROM suppression WHERE address = lower(:address)")
 _IS_THERE_ANY = text("SELECT 1 FROM suppression LIMIT 1")
-_ENTRY = SQLModel.metadata.tables["suppression"].c
+_ENTRY = SQLModel.metadata.tables[SuppressionRow.__tablename__].c
 
 
 @dataclass(frozen=True, slots=True)
