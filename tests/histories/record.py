@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from temporalio.client import Client, WorkflowFailureError
@@ -17,6 +17,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from postwerk.archive.engine import Archive
+from postwerk.archive.suppressions import NewSuppression, add_suppressions
 from postwerk.contracts.options import RetrySchedule
 from tests.support.databases import open_archive
 from tests.support.sandbox import SandboxProcess
@@ -52,6 +53,15 @@ async def planned_and_expanded(client: Client, archive: Archive, queue: str) -> 
     await record(client, "expanded", root, f"{root}/batches-201-300")
 
 
+async def everybody_suppressed(client: Client, archive: Archive, queue: str) -> None:
+    async with archive.writing() as connection:
+        entries = [NewSuppression("ok+listed@example.com", "manual")]
+        await add_suppressions(connection, entries, source="api", now=datetime.now(UTC))
+    order = await a_stored_bulk_send(archive, ["ok+listed@example.com"])
+    await (await started(client, order, queue)).result()
+    await record(client, "suppressed", f"bulk-{order.bulk_id}")
+
+
 async def held_released_and_cancelled(client: Client, archive: Archive, queue: str) -> None:
     order = await a_stored_bulk_send(archive, ["defer+1@example.com"], retry=QUICK)
     handle = await started(client, order, queue)
@@ -75,6 +85,9 @@ async def expired(client: Client, archive: Archive, queue: str) -> None:
     await record(client, "expired", f"bulk-{order.bulk_id}/batch-1")
 
 
+STORIES = (completed, planned_and_expanded, everybody_suppressed, held_released_and_cancelled, expired)
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder, SandboxProcess() as sandbox:
         environment = await WorkflowEnvironment.start_local(
@@ -84,7 +97,7 @@ async def main() -> None:
             client = environment.client
             await add_search_attributes(client)
             async with working(client, archive, sandbox.relay_url) as queue:
-                for story in (completed, planned_and_expanded, held_released_and_cancelled, expired):
+                for story in STORIES:
                     await story(client, archive, queue)
                     sys.stdout.write(f"recorded {story.__name__}\n")
 
