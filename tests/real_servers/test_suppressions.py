@@ -275,8 +275,8 @@ async def test_each_way_of_searching_uses_an_index(archive: Archive) -> None:
         for statement in (suppressing._UP_TO, suppressing._BY_MESSAGES):
             rows = await connection.execute(text(f"EXPLAIN QUERY PLAN {statement.text}"), values)
             plans.append([row[3] for row in rows])
-    assert "message_once (bulk_id=? AND <expr>=?)" in plans[0][1]
-    assert "suppression_1 (address=?)" in plans[1][1]
+    assert any("message_once (bulk_id=? AND <expr>=?)" in step for step in plans[0])
+    assert any("suppression_1 (address=?)" in step for step in plans[1])
 
 
 @pytest.mark.usefixtures("small_pages")
