@@ -7,7 +7,7 @@ folds ASCII only, PostgreSQL every letter of its locale, and each compares like 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -206,11 +206,12 @@ async def suppress_listed(
 
 async def _settle(
     connection: AsyncConnection,
-    settle: Callable[[Mapping[str, Any]], Any],
+    settle: Callable[[Mapping[str, Any]], Awaitable[int]],
     bulk_id: str,
     now: datetime,
     shard: int,
 ) -> int:
+    """Run `settle` for each state that waits, and count what moved."""
     moved: Counter[tuple[str, str]] = Counter()
     for was in (MessageState.QUEUED, MessageState.DEFERRED):
         n = await settle({"bulk_id": bulk_id, "was": was, "now": to_microseconds(now)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -138,6 +140,26 @@ async def test_hard_bounces_are_listed_by_the_address_of_their_message(archive: 
     assert (entry.reason, entry.source, entry.detail) == ("user_unknown", "reply", "550 5.1.1 no such user")
     assert entry.bulk_id in (first.bulk_id, second.bulk_id)
     assert entry.created_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+async def test_writers_with_the_same_addresses_in_any_order_never_wait_for_each_other_crosswise(
+    archive: Archive,
+) -> None:
+    addresses = [f"user{n}@example.com" for n in range(300)]
+    shuffled = [random.Random(n).sample(addresses, 300) for n in range(8)]
+
+    added = await asyncio.gather(*(listed(archive, *some) for some in shuffled))
+
+    assert sum(added) == 300
+
+
+async def test_letters_beyond_ascii_are_compared_as_the_messages_are(archive: Archive) -> None:
+    await listed(archive, "Ärger@example.com")
+    order = await a_stored_bulk_send(archive, ["Ärger@example.com", "arger@example.com"])
+
+    assert await accounting(archive, order.bulk_id) == {"queued": 1, "suppressed": 1}
+    async with archive.reading() as connection:
+        assert (await suppression(connection, "Ärger@example.com")).reason == "manual"
 
 
 # Messages of a send under way
