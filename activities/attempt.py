@@ -62,7 +62,7 @@ class Attempt:
 
     async def make(self, lease: Lease) -> Exchange | None:
         """Answers how the transaction ended, if there was one; or why there is no connection for it."""
-        if self._cut_off and not await self._settle_cut_off():
+        if self._cut_off and not await self.settle_cut_off():
             return None
         if failure := await lease.prepare():
             return failure
@@ -142,7 +142,7 @@ class Attempt:
             decision = Decision(Effect.FAIL, error.code)
             await self._record(decision, said=error.message, stage=_CONTENT_STAGE, milliseconds=spent)
 
-    async def _settle_cut_off(self) -> bool:
+    async def settle_cut_off(self) -> bool:
         """The last attempt has no recorded end: its worker died between mark and reply (RFC 1047).
 
         It is recorded as ambiguous. At least once: the message goes on, marked possible_duplicate. At

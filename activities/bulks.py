@@ -10,9 +10,10 @@ from temporalio.exceptions import ApplicationError
 from activities.clock import ActivityClock
 from activities.heartbeat import heartbeating
 from activities.parts import WorkerParts
-from postwerk.archive import bulks, plan
+from postwerk.archive import bulks, plan, suppressing
 from postwerk.archive.counters import counts_of
 from postwerk.archive.delivery import bulk_content
+from postwerk.archive.suppressions import settle_suppressed
 from postwerk.contracts.orders import BatchOrder, BulkOrder, Counts, ExpansionInput, Plan
 from postwerk.contracts.states import BulkState, MessageState
 
@@ -38,19 +39,43 @@ class BulkActivities:
     @activity.defn
     async def plan_bulk(self, order: BulkOrder) -> Plan:
         """How the bulk send falls into batches; planned once, then read."""
+        now = ActivityClock().now()
         async with heartbeating():
             async with self._parts.archive.reading() as connection:
                 found = await bulk_content(connection, order.bulk_id)
-                small = await plan.small_lanes(connection, order.bulk_id)
             if found is None:
                 raise ApplicationError(
                     f"The archive holds no bulk send {order.bulk_id}.", type="NotFound", non_retryable=True
                 )
-            for some in plan.in_groups(small):
-                async with self._parts.archive.writing() as connection:
-                    await plan.gather_lanes(connection, order.bulk_id, some)
+            await self._suppress_all(order.bulk_id, now)
+            await self._gather_lanes(order.bulk_id)
             async with self._parts.archive.writing() as connection:
-                return await plan.plan_batches(connection, order.bulk_id, found[1].recipients_per_child)
+                return await plan.plan_batches(
+                    connection,
+                    order.bulk_id,
+                    found[1].recipients_per_child,
+                    now=now,
+                    shard=self._parts.shard,
+                )
+
+    async def _suppress_all(self, bulk_id: str, now: datetime) -> None:
+        """Found by reading, settled in small commits; a repeated plan goes on with who is left."""
+        archive = self._parts.archive
+        async with archive.reading() as connection:
+            search = await suppressing.begin_search(connection, bulk_id)
+        while search is not None:
+            async with archive.reading() as connection:
+                seqs, search = await suppressing.search_page(connection, search)
+            for some in plan.in_groups(seqs, bulks.ROWS_PER_COMMIT):
+                async with archive.writing() as connection:
+                    await settle_suppressed(connection, bulk_id, some, now, self._parts.shard)
+
+    async def _gather_lanes(self, bulk_id: str) -> None:
+        async with self._parts.archive.reading() as connection:
+            small = await plan.small_lanes(connection, bulk_id)
+        for some in plan.in_groups(small):
+            async with self._parts.archive.writing() as connection:
+                await plan.gather_lanes(connection, bulk_id, some)
 
     @activity.defn
     async def batches_of(self, order: ExpansionInput) -> list[BatchOrder]:

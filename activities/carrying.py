@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import activity
@@ -12,7 +13,9 @@ from temporalio import activity
 from activities.attempt import Attempt, BatchRun
 from activities.permits import Permits
 from postwerk.archive.delivery import DueMessage, due_messages
+from postwerk.archive.suppressions import settle_suppressed, suppressed_seqs
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange
+from postwerk.contracts.states import MessageState
 from postwerk.smtp.pool import Lease
 
 _NOW = timedelta(0)
@@ -154,16 +157,34 @@ class Carriage:
         self._all_loaded = False
 
     async def _load_page(self) -> None:
+        batch = self._run.order.batch
         async with self._run.parts.archive.reading() as connection:
             page = await due_messages(
-                connection, self._run.order.batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
+                connection, batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
             )
+            listed = await suppressed_seqs(connection, batch.bulk_id, [due.seq for due in page])
+        if listed:
+            await self._suppress([message for message in page if message.seq in listed])
         self._read_at = time.monotonic()
         fresh_first = sorted(page, key=lambda message: message.attempts > 0)
-        self._due.extend(message for message in fresh_first if message.seq not in self._tried)
+        self._due.extend(message for message in fresh_first if message.seq not in self._tried | listed)
         self._all_loaded = len(page) < PAGE
         if page:
             self._last_seq = page[-1].seq
+
+    async def _suppress(self, messages: Sequence[DueMessage]) -> None:
+        """Their addresses came on the suppression list since the send was planned."""
+        for message in messages:
+            if message.state is MessageState.SENDING:
+                await Attempt(self._run, message).settle_cut_off()
+        async with self._run.parts.archive.writing() as connection:
+            await settle_suppressed(
+                connection,
+                self._run.order.batch.bulk_id,
+                [message.seq for message in messages],
+                self._run.clock.now(),
+                self._run.parts.shard,
+            )
 
     async def _may_go_on(self) -> bool:
         if not self.stopped:

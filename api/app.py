@@ -15,8 +15,8 @@ from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.reconciler import reconcile_forever
-from api.routes import bulk_sends, health, messages, uploads
-from api.schemas import BulkSendRequest, Problem
+from api.routes import bulk_sends, health, messages, suppressions, uploads
+from api.schemas import BulkSendRequest, Problem, SuppressionRequest
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
@@ -57,7 +57,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, health):
+    for room in (bulk_sends, uploads, messages, suppressions, health):
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -110,7 +110,11 @@ def _complete_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = plain()
             _, shapes = models_json_schema(
-                [(BulkSendRequest, "validation"), (Problem, "serialization")],
+                [
+                    (BulkSendRequest, "validation"),
+                    (SuppressionRequest, "validation"),
+                    (Problem, "serialization"),
+                ],
                 ref_template="#/components/schemas/{model}",
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(shapes["$defs"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ log = logging.getLogger("postwerk.api")
 
 RETRY_SECONDS = 5
 MOST_ERRORS = 1000
+_ADDRESS_IN_PATH = re.compile(r"(?<=/suppressions/).+|[^/]*(?:@|%40).*", re.DOTALL)
 _TITLES = {
     400: ("malformed", "The request cannot be read"),
     404: ("not_found", "There is no such thing here"),
@@ -112,6 +114,11 @@ def problem(
     return Response(body, status, headers, media_type="application/problem+json")
 
 
+def loggable(path: str) -> str:
+    """The path without what may be an address (P7)."""
+    return _ADDRESS_IN_PATH.sub("...", path, count=1)
+
+
 async def _known(request: Request, error: Exception) -> Response:
     if isinstance(error, BrokenOff):
         return _answer(request, error.cause, **error.so_far)
@@ -162,12 +169,13 @@ async def _archive_away(request: Request, error: Exception) -> Response:
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
-    log.info("client gone: %s %s (%s)", request.method, request.url.path, type(error).__name__)
+    log.info("client gone: %s %s (%s)", request.method, loggable(request.url.path), type(error).__name__)
     return Response(status_code=499)
 
 
 async def unexpected(request: Request, error: Exception) -> Response:
     """Ours. Logged by type and place: the message of an exception may hold addresses."""
     where = "".join(traceback.format_tb(error.__traceback__)[-5:])
-    log.error("%s %s failed: %s\n%s", request.method, request.url.path, type(error).__name__, where)
+    path = loggable(request.url.path)
+    log.error("%s %s failed: %s\n%s", request.method, path, type(error).__name__, where)
     return problem(request, 500, "This should not have happened; the request id finds it in our log.")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
+from postwerk.archive.columns import from_microseconds, to_microseconds
+from postwerk.archive.suppressions import EntryCursor, Suppression
 from postwerk.errors import InvalidRequest, NotFound
+from postwerk.rules.addresses import parse_address
 
 _BULK = r"bulk_[0-9a-hjkmnp-tv-z]{26}"
 _BULK_ID = re.compile(_BULK, re.ASCII)
+_ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
 
@@ -28,7 +33,7 @@ def message_id_of(text: str) -> tuple[str, int]:
 
 def bulk_cursor(text: str | None) -> str | None:
     if text is not None and not _BULK_ID.fullmatch(text):
-        raise InvalidRequest("This is no cursor of ours.", pointer="?after", code="invalid_cursor")
+        raise _no_cursor()
     return text
 
 
@@ -36,5 +41,37 @@ def seq_cursor(text: str | None) -> int:
     if text is None:
         return 0
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
-        raise InvalidRequest("This is no cursor of ours.", pointer="?after", code="invalid_cursor")
+        raise _no_cursor()
     return int(text)
+
+
+def listed_address_of(text: str) -> str:
+    """The address in normal form. Raises NotFound."""
+    try:
+        return parse_address(text)
+    except InvalidRequest as error:
+        raise NotFound("This address is not on the suppression list.") from error
+
+
+def entry_cursor(text: str | None) -> EntryCursor | None:
+    """Undoes `entry_cursor_text`."""
+    if text is None:
+        return None
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True).decode()
+    except ValueError as error:
+        raise _no_cursor() from error
+    found = _ENTRY_CURSOR.fullmatch(plain)
+    if found is None or not plain.isprintable():
+        raise _no_cursor()
+    return EntryCursor(from_microseconds(int(found[1])), found[2])
+
+
+def entry_cursor_text(entry: Suppression) -> str:
+    """Letters only: an address may hold what a query string would have to escape."""
+    plain = f"{to_microseconds(entry.created_at)} {entry.address}"
+    return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
+
+
+def _no_cursor() -> InvalidRequest:
+    return InvalidRequest("This is no cursor of ours.", pointer="?after", code="invalid_cursor")

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import unexpected
+from api.errors import loggable, unexpected
 
 _TAKEN_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 _HEADERS = {
@@ -67,17 +67,17 @@ def _dress(headers: MutableHeaders, request_id: str, path: str) -> None:
         headers["Content-Security-Policy"] = _NOTHING_TO_LOAD
 
 
-class WithoutQuery(logging.Filter):
-    """Takes the query off uvicorn's access lines: `q=` holds addresses."""
+class WithoutAddresses(logging.Filter):
+    """Takes the query (`q=` holds addresses) and addresses in paths off uvicorn's access lines."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and len(record.args) >= 3:
             client, method, path, *rest = record.args
-            record.args = (client, method, str(path).partition("?")[0], *rest)
+            record.args = (client, method, loggable(str(path).partition("?")[0]), *rest)
         return True
 
 
 def keep_queries_out_of_the_log() -> None:
     logger = logging.getLogger("uvicorn.access")
-    if not any(isinstance(known, WithoutQuery) for known in logger.filters):
-        logger.addFilter(WithoutQuery())
+    if not any(isinstance(known, WithoutAddresses) for known in logger.filters):
+        logger.addFilter(WithoutAddresses())

@@ -155,6 +155,8 @@ class Taken(BaseModel):
     accepted: int
     rejected: int
     duplicates: int
+    suppressed: int | None
+    """Those of `accepted` who are on the suppression list and get nothing; null: known when it is planned."""
     errors: list[RefusedRecipient]
     """The first 1,000."""
     errors_truncated: bool
@@ -327,6 +329,74 @@ class MessageList(BaseModel):
     data: list[MessageView]
 
 
+REASON = "^[a-z][a-z0-9_]{0,39}$"
+"""manual, complaint, unsubscribe; what a reply said, such as user_unknown; or a word of the caller's own."""
+ReasonInput = Annotated[StrictStr, Field(pattern=REASON)]
+
+
+class SuppressionEntryRequest(_Request):
+    """An address that shall get no mail."""
+
+    address: StrictStr
+    reason: ReasonInput | None = None
+    detail: StrictStr | None = None
+
+
+class SuppressionRequest(_Request):
+    """One `address`, or up to 10,000 `addresses`; `reason` and `detail` hold for each without its own."""
+
+    address: StrictStr | None = None
+    addresses: list[StrictStr | SuppressionEntryRequest] | None = Field(default=None, max_length=10_000)
+    reason: ReasonInput = "manual"
+    detail: StrictStr = ""
+    """For people; control characters are left out, what is longer than 1,000 characters is cut."""
+
+
+class RefusedAddress(BaseModel):
+    """An address that was not listed; `row` counts JSON from 0, CSV as a spreadsheet does (header: 1)."""
+
+    row: int
+    address: str
+    code: str
+    detail: str
+
+
+class SuppressionsTaken(BaseModel):
+    """The answer to new entries."""
+
+    object: Literal["suppressions_taken"] = "suppressions_taken"
+    added: int
+    known: int
+    """Listed before, or twice in this list; such an entry stays as it was."""
+    rejected: int
+    errors: list[RefusedAddress]
+    """The first 1,000."""
+    errors_truncated: bool
+
+
+class SuppressionView(BaseModel):
+    """An address that gets no mail."""
+
+    object: Literal["suppression"] = "suppression"
+    address: str
+    reason: str
+    source: str
+    """`reply` (a server said so during a send), `api` or `import` (a CSV list)."""
+    detail: str
+    bulk_send: str | None
+    """During which send a server said so."""
+    created_at: datetime
+
+
+class SuppressionList(BaseModel):
+    """A page; `next` is the `after` of the following one."""
+
+    object: Literal["list"] = "list"
+    has_more: bool
+    next: str | None
+    data: list[SuppressionView]
+
+
 class ProblemEntry(BaseModel):
     """One wrong field; `pointer` is a JSON pointer, or "?name" for a parameter."""
 
@@ -367,7 +437,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "The body cannot be read",
-    404: "No such bulk send or message",
+    404: "No such bulk send, message or entry",
     409: "The state does not allow this",
     413: "Larger than this installation takes",
     415: "A content type or encoding that is not taken",

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
-from postwerk.archive.intake import cancel_unstarted
+from postwerk.archive.intake import INTAKE_SHARD, cancel_unstarted
 from postwerk.archive.plan import plan_batches
 from postwerk.contracts.options import BulkOptions, Notify, NotifyMode, NotifyOn
 from postwerk.contracts.orders import BatchOrder, BulkSendInput
@@ -97,7 +97,9 @@ class Starter:
             send = await reads.bulk_send(connection, bulk_id)
             batches = None
             if send.accepted <= SMALL_SEND:
-                plan = await plan_batches(connection, bulk_id, send.options.recipients_per_child)
+                plan = await plan_batches(
+                    connection, bulk_id, send.options.recipients_per_child, now=now, shard=INTAKE_SHARD
+                )
                 batches = plan.orders
         left = None
         if send.started_at and send.deadline:  # its workflow was lost: the time it used stays used

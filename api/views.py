@@ -14,14 +14,19 @@ from api.schemas import (
     MessageView,
     NotifyView,
     PartTaken,
+    RefusedAddress,
     RefusedRecipient,
     RefusedRow,
     ReplyView,
     RetryView,
+    SuppressionsTaken,
+    SuppressionView,
     Taken,
 )
 from api.taking.storing import Tally
+from api.taking.suppressing import Listed
 from postwerk.archive.reads import Attempt, BulkSend, Message
+from postwerk.archive.suppressions import Suppression
 from postwerk.contracts.options import Notify
 from postwerk.contracts.states import BulkState
 from workflows.names import bulk_workflow_id
@@ -48,6 +53,7 @@ def taken(request: Request, parts: Parts, bulk_id: str, state: BulkState, total:
         accepted=tally.accepted,
         rejected=tally.rejected,
         duplicates=tally.duplicates,
+        suppressed=tally.suppressed,
         errors=_refused(tally),
         errors_truncated=tally.rejected > len(tally.errors),
         workflow_id=bulk_workflow_id(bulk_id),
@@ -76,6 +82,30 @@ def part_taken(bulk_id: str, tally: Tally, total_accepted: int) -> PartTaken:
         errors=errors,
         errors_truncated=tally.rejected > len(errors),
         total_accepted=total_accepted,
+    )
+
+
+def suppressions_taken(listed: Listed) -> SuppressionsTaken:
+    errors = [
+        RefusedAddress(row=one.row, address=one.to, code=one.code, detail=one.detail) for one in listed.errors
+    ]
+    return SuppressionsTaken(
+        added=listed.added,
+        known=listed.known,
+        rejected=listed.rejected,
+        errors=errors,
+        errors_truncated=listed.rejected > len(errors),
+    )
+
+
+def suppression_view(entry: Suppression) -> SuppressionView:
+    return SuppressionView(
+        address=entry.address,
+        reason=entry.reason,
+        source=entry.source,
+        detail=entry.detail,
+        bulk_send=entry.bulk_id,
+        created_at=entry.created_at,
     )
 
 

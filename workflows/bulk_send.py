@@ -31,6 +31,8 @@ class BulkSend:
         self._deadline = workflow.now() + order.deadline
         self._counts = Counts()
         self._batches = 0
+        self._nobody_left = False
+        """Planned, and every recipient is on the suppression list: no child will start."""
         self._children = Children(self._show)
         self._looking: asyncio.Task[None] | None = None
         self._telling = Telling(order)
@@ -59,6 +61,7 @@ class BulkSend:
         beginning = asyncio.create_task(self._begin())
         plan = await self._plan(order)
         self._batches = plan.batches
+        self._nobody_left = plan.batches == 0
         await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
         if plan.batches > len(plan.orders):
             await self._children.expand(order.bulk_id, 1, plan.batches, self._deadline)
@@ -71,7 +74,7 @@ class BulkSend:
 
         Only when the first child has started: the first mail need not wait for a row that says so.
         """
-        await workflow.wait_condition(lambda: self._children.started > 0)
+        await workflow.wait_condition(lambda: self._children.started > 0 or self._nobody_left)
         state = await self._step(BulkActivities.begin_bulk, "begin", deadline=True)
         if state in (BulkState.CANCELLING, BulkState.CANCELLED):
             self._carrying.cancel()

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of
+from api.parameters import only_parameters
 from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken, problems
 from api.starting import start_order
 from api.taking.body import media_type, whole_body
@@ -48,7 +49,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     recipient that cannot be taken is listed in `errors` and the others are sent to; with `"strict"` one of
     them refuses the whole request. The same address twice counts in `duplicates` and gets one mail.
     """
-    _refuse_unknown_parameters(request)
+    only_parameters(request, "dry_run")  # a misspelt one must not send mail
     wanted, entries = await _read(request, parts)
     new = new_bulk_send(wanted, parts.config.retry, parts.now())
     if dry_run:
@@ -66,14 +67,6 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     answer = taken(request, parts, new.id, state, len(entries), tally)
     response.headers["Location"] = answer.links["self"]
     return answer
-
-
-def _refuse_unknown_parameters(request: Request) -> None:
-    """A misspelt `dry_run` must not send mail."""
-    for name in request.query_params.keys() - {"dry_run"}:
-        raise InvalidRequest(
-            "This parameter is not known here.", pointer=f"?{name[:50]}", code="unknown_parameter"
-        )
 
 
 async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[msgspec.Raw]]:

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.dependencies import UseParts
 from api.ids import bulk_id_of, message_id_of, seq_cursor
+from api.parameters import clean_text
 from api.schemas import MessageDetails, MessageList, problems
 from api.views import message_details, message_view
 from postwerk.archive import reads
 from postwerk.archive.reads import MessageFilter
 from postwerk.contracts.content import Content, MailIdentity, Recipient
 from postwerk.contracts.states import MessageState
-from postwerk.errors import InvalidRequest
 from postwerk.mime.composer import Composer
 
 router = APIRouter(prefix="/v1", tags=["messages"])
@@ -33,7 +33,7 @@ async def list_messages(
 ) -> MessageList:
     """The messages of a bulk send in their order."""
     bulk_id, last_seen = bulk_id_of(bulk_id), seq_cursor(after)
-    wanted = MessageFilter(state=state, lane=_clean(lane, "?lane"), q=_clean(q, "?q"))
+    wanted = MessageFilter(state=state, lane=clean_text(lane, "?lane"), q=clean_text(q, "?q"))
     async with parts.archive.reading() as connection:
         await reads.bulk_send(connection, bulk_id)
         found = await reads.messages(connection, bulk_id, wanted, limit=limit + 1, after=last_seen)
@@ -71,10 +71,3 @@ async def content(parts: UseParts, message_id: str) -> Response:
 
 def _compose(sent: Content, identity: MailIdentity, recipient: Recipient) -> bytes:
     return Composer(sent, identity).compose(recipient)
-
-
-def _clean(text: str | None, pointer: str) -> str | None:
-    """PostgreSQL takes no NUL and nobody's address holds one."""
-    if text is not None and ("\x00" in text or not text.isprintable()):
-        raise InvalidRequest("This holds characters no address has.", pointer=pointer, code="invalid_text")
-    return text or None

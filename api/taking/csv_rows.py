@@ -1,14 +1,18 @@
-"""CSV pieces into recipients: header row, any of three delimiters, quoted line breaks."""
+"""CSV pieces into entries of a list: header row, any of three delimiters, quoted line breaks."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
 
 from api.taking.encoding import TextReader
 from postwerk.errors import InvalidRequest
 from postwerk.rules.recipients import NewRecipient, Refusal, find_nul, new_recipient, refusal
+
+T = TypeVar("T")
 
 LONGEST_RECORD = 1024 * 1024
 """Characters of one row. A quote that is never closed would swallow the rest of the list otherwise."""
@@ -19,7 +23,7 @@ _NAME = "name"
 _UNFINISHED = "unexpected end of data"  # the csv module's words for a quote still open
 
 
-class CsvReader:
+class CsvRows(ABC, Generic[T]):
     """Feed it bytes; it yields what it finds. `row` is the row a spreadsheet shows: the header is row 1."""
 
     def __init__(self, charset: str | None = None) -> None:
@@ -29,22 +33,21 @@ class CsvReader:
         self._delimiter = ""
         self._header: list[str] = []
         self._address = 0
-        self._name: int | None = None
 
-    def feed(self, data: bytes) -> Iterator[NewRecipient | Refusal]:
+    def feed(self, data: bytes) -> Iterator[T | Refusal]:
         text = self._pending + self._text.feed(data)
         # What follows the last line break may go on in the next piece; so may a CR, with its LF.
         end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
         self._pending = text[end:]
         return self._read(text[:end], last=False)
 
-    def finish(self) -> Iterator[NewRecipient | Refusal]:
+    def finish(self) -> Iterator[T | Refusal]:
         text, self._pending = self._pending + self._text.feed(b"", last=True), ""
         yield from self._read(text, last=True)
         if not self._header:
             raise _wrong("The list has no header row.", "missing_header")
 
-    def _read(self, text: str, *, last: bool) -> Iterator[NewRecipient | Refusal]:
+    def _read(self, text: str, *, last: bool) -> Iterator[T | Refusal]:
         if not self._delimiter and text.strip():
             self._delimiter = _sniff(text)
         lines = list(io.StringIO(text, newline=""))  # splits at LF, CR and CRLF only, and keeps them
@@ -66,27 +69,34 @@ class CsvReader:
         if len(self._pending) > LONGEST_RECORD:
             raise _wrong(f"One row is longer than {LONGEST_RECORD:,} characters.", "invalid_csv")
 
-    def _take(self, cells: list[str]) -> NewRecipient | Refusal | None:
+    @abstractmethod
+    def _know_columns(self, others: Sequence[str]) -> None:
+        """The names of all columns but the address, once. Raises InvalidRequest."""
+
+    @abstractmethod
+    def _entry(self, address: str, others: dict[str, str]) -> T:
+        """What a row becomes; `others` are its cells by column. Raises InvalidRequest."""
+
+    def _take(self, cells: list[str]) -> T | Refusal | None:
         if not self._header:
             self._read_header(cells)
             return None
         if not any(cells):
             return None
-        to = cells[self._address] if self._address < len(cells) else ""
+        address = cells[self._address] if self._address < len(cells) else ""
         try:
-            return self._recipient(to, cells)
+            return self._entry(address, self._others(cells))
         except InvalidRequest as error:
-            return refusal(self.row, to, error)
+            return refusal(self.row, address, error)
 
-    def _recipient(self, to: str, cells: list[str]) -> NewRecipient:
+    def _others(self, cells: list[str]) -> dict[str, str]:
         if len(cells) != len(self._header):
             raise InvalidRequest(
                 f"The row has {len(cells)} cells, the header {len(self._header)}.", code="invalid_row"
             )
-        variables = dict(zip(self._header, cells, strict=True))
-        del variables[self._header[self._address]]
-        name = variables.pop(self._header[self._name]) if self._name is not None else None
-        return new_recipient(to, name or None, variables)
+        others = dict(zip(self._header, cells, strict=True))
+        del others[self._header[self._address]]
+        return others
 
     def _read_header(self, cells: list[str]) -> None:
         header = [cell.strip() for cell in cells]
@@ -95,8 +105,19 @@ class CsvReader:
         addresses = [plain.index(name) for name in _ADDRESS if name in plain]
         if not addresses:
             raise _wrong('The header row needs a column "to", "email" or "address".', "missing_header")
+        self._know_columns([name for index, name in enumerate(header) if index != addresses[0]])
         self._header, self._address = header, addresses[0]
-        self._name = plain.index(_NAME) if _NAME in plain else None
+
+
+class CsvReader(CsvRows[NewRecipient]):
+    """Recipients of a bulk send: a column `name` is the name, all others are variables."""
+
+    def _know_columns(self, others: Sequence[str]) -> None:
+        self._name = next((name for name in others if name.lower() == _NAME), None)
+
+    def _entry(self, address: str, others: dict[str, str]) -> NewRecipient:
+        name = others.pop(self._name) if self._name is not None else None
+        return new_recipient(address, name or None, others)
 
 
 def _check_header(header: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The JSON of `POST /v1/bulk-sends`: the fields as data, the recipients left as bytes until their turn.
+"""JSON with a long list in it: the fields as data, the entries of the list left as bytes until their turn.
 
 A list of half a million recipients costs little more memory than its bytes.
 """
@@ -18,10 +18,10 @@ _entries = msgspec.json.Decoder(list[msgspec.Raw])
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def read_json(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
-    """The fields without `recipients`, and the recipients. Raises MalformedBody, InvalidRequest."""
+def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], list[msgspec.Raw]]:
+    """The fields without the list named `listed`, and its entries. Raises MalformedBody, InvalidRequest."""
     fields = _top_level(body)
-    entries = _recipients(fields.pop("recipients", None))
+    entries = _list(listed, fields.pop(listed, None))
     document = {name: _value(name, raw) for name, raw in fields.items()}
     if b"\\u0000" in body:
         wrong = find_nul(document)
@@ -39,17 +39,17 @@ def _top_level(body: bytes) -> dict[str, msgspec.Raw]:
         raise MalformedBody("The body is not valid JSON.") from error
 
 
-def _recipients(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
+def _list(name: str, raw: msgspec.Raw | None) -> list[msgspec.Raw]:
     if raw is None:
         return []
     try:
         return _entries.decode(raw)
     except msgspec.ValidationError as error:
         raise InvalidRequest(
-            "The recipients must be a list of objects.", pointer="#/recipients", code="invalid_type"
+            f"The {name} must be a list.", pointer=f"#/{name}", code="invalid_type"
         ) from error
     except _WRONG as error:
-        raise MalformedBody("The recipients are not valid JSON.") from error
+        raise MalformedBody(f"The {name} are not valid JSON.") from error
 
 
 def _value(name: str, raw: msgspec.Raw) -> Any:

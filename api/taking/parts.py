@@ -65,7 +65,7 @@ class _Part:
         self.tally = Tally()
         self._archive = archive
         self._bulk_id = bulk_id
-        self._chunks = Chunks(self.tally)
+        self._chunks: Chunks[NewRecipient] = Chunks(self.tally)
         self._told = 0
 
     async def take(self, found: Iterator[NewRecipient | Refusal]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
 from api.schemas import BulkSendRequest, NotifyRequest, RetryRequest
@@ -30,6 +30,8 @@ from postwerk.rules.durations import bounded_duration
 from postwerk.rules.pace import Rate
 from postwerk.rules.recipients import check_name, json_text
 
+T = TypeVar("T", bound=BaseModel)
+
 SHORTEST_DEADLINE, LONGEST_DEADLINE = timedelta(minutes=1), timedelta(days=7)
 SHORTEST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(days=1)
 MOST_MAILBOXES = 10
@@ -38,8 +40,13 @@ MOST_MAILBOXES = 10
 
 def read_request(document: dict[str, Any]) -> BulkSendRequest:
     """The fields by name and type. Raises InvalidFields naming each wrong one."""
+    return read_fields(BulkSendRequest, document)
+
+
+def read_fields(shape: type[T], document: dict[str, Any]) -> T:
+    """The same for any shape."""
     try:
-        return BulkSendRequest.model_validate(document)
+        return shape.model_validate(document)
     except ValidationError as error:
         raise InvalidFields(
             "Some fields cannot be taken.", [_entry(problem) for problem in error.errors()]

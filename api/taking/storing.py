@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Generic, TypeVar
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +15,7 @@ from api.errors import InvalidFields
 from api.taking.ndjson_rows import read_entry
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import (
+    INTAKE_SHARD,
     NewBulkSend,
     add_recipients,
     erase_storing,
@@ -28,6 +30,8 @@ from postwerk.errors import InvalidRequest
 from postwerk.rules.partition import SMALL_SEND
 from postwerk.rules.recipients import NewRecipient, Refusal
 
+T = TypeVar("T")
+
 CHUNK = 500
 """Recipients a transaction: about 10 ms for which a worker on the same SQLite file waits."""
 SLICE = 64
@@ -36,15 +40,12 @@ MOST_LISTED = 1000
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of the recipients so far."""
+class Refusals:
+    """The entries of a list that were not taken so far."""
 
-    accepted: int = 0
     rejected: int = 0
-    duplicates: int = 0
     errors: list[Refusal] = field(default_factory=list)
     """The first thousand."""
-    batches: tuple[BatchOrder, ...] | None = None
 
     def refuse(self, refusal: Refusal) -> None:
         self.rejected += 1
@@ -52,14 +53,25 @@ class Tally:
             self.errors.append(refusal)
 
 
-class Chunks:
-    """Parsed recipients, handed out a chunk at a time; what is refused goes to the tally."""
+@dataclass(slots=True)
+class Tally(Refusals):
+    """What became of the recipients so far."""
 
-    def __init__(self, tally: Tally) -> None:
+    accepted: int = 0
+    duplicates: int = 0
+    batches: tuple[BatchOrder, ...] | None = None
+    suppressed: int | None = None
+    """Those of the accepted who are on the suppression list; None: found out when it is planned."""
+
+
+class Chunks(Generic[T]):
+    """Parsed entries, handed out a chunk at a time; what is refused goes to the tally."""
+
+    def __init__(self, tally: Refusals) -> None:
         self._tally = tally
-        self.rows: list[NewRecipient] = []
+        self.rows: list[T] = []
 
-    async def take(self, found: Iterable[NewRecipient | Refusal]) -> AsyncIterator[list[NewRecipient]]:
+    async def take(self, found: Iterable[T | Refusal]) -> AsyncIterator[list[T]]:
         """Collect; answers each full chunk, with the others' turns in between."""
         for number, one in enumerate(found, 1):
             if isinstance(one, Refusal):
@@ -164,14 +176,18 @@ async def _finish(
     if keep_open:
         await open_bulk_send(connection, new.id)
         return
-    await queue_bulk_send(connection, new.id, now(), new.options)
+    moment = now()
+    await queue_bulk_send(connection, new.id, moment, new.options)
     if tally.accepted <= SMALL_SEND:
-        plan = await plan_batches(connection, new.id, new.options.recipients_per_child)
+        plan = await plan_batches(
+            connection, new.id, new.options.recipients_per_child, now=moment, shard=INTAKE_SHARD
+        )
         tally.batches = plan.orders
+        tally.suppressed = tally.accepted - sum(batch.messages for batch in plan.orders)
 
 
 async def _chunks(entries: Sequence[msgspec.Raw], tally: Tally) -> AsyncIterator[list[NewRecipient]]:
-    chunks = Chunks(tally)
+    chunks: Chunks[NewRecipient] = Chunks(tally)
     async for chunk in chunks.take(read_entry(index, entry) for index, entry in enumerate(entries)):
         yield chunk
     yield chunks.rows  # also when empty: it carries the last refusals to the archive

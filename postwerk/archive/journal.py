@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from postwerk.archive.counters import count_moves
 from postwerk.archive.engine import Archive
 from postwerk.archive.given import Given
+from postwerk.archive.suppressions import HardBounce, suppress_hard_bounces
 from postwerk.contracts.states import MessageState
 from postwerk.observe.log import archive_unavailable
 
@@ -188,5 +189,12 @@ def write_entries(
             moved[bulk_id, MessageState.SENDING] -= 1
             moved[bulk_id, outcomes[bulk_id, seq].state] += 1
         connection.execute(*_ATTEMPT.bind(connection, rows))
+        if hard := [_hard_bounce(row) for row in rows if row.suppress]:
+            suppress_hard_bounces(connection, hard)
     count_moves(connection, moved, shard)
     return applied
+
+
+def _hard_bounce(outcome: Outcome) -> HardBounce:
+    said = f"{outcome.code} {outcome.reply}" if outcome.code else outcome.reply
+    return HardBounce(outcome.bulk_id, outcome.seq, outcome.reason, said, outcome.at)

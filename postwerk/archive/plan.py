@@ -1,16 +1,21 @@
-"""How a bulk send falls into batches: ranges of seq inside one lane."""
+"""How a bulk send falls into batches: ranges of seq inside one lane, made of who is not suppressed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.bulks import ROWS_PER_COMMIT
+from postwerk.archive.suppressions import suppress_listed
 from postwerk.contracts.orders import BatchOrder, Plan
 from postwerk.rules.partition import CHILDREN_PER_WORKFLOW, recipients_per_child
 from postwerk.rules.providers import is_provider
+
+T = TypeVar("T")
 
 # One row per batch: the window numbers a lane's messages, integer division groups them.
 _INSERT_BATCHES = text("""
@@ -18,7 +23,7 @@ _INSERT_BATCHES = text("""
     SELECT :bulk_id, row_number() OVER (ORDER BY part, lane), lane, min(seq), max(seq), count(*)
     FROM (
         SELECT lane, seq, (row_number() OVER (PARTITION BY lane ORDER BY seq) - 1) / :size AS part
-        FROM message WHERE bulk_id = :bulk_id
+        FROM message WHERE bulk_id = :bulk_id AND state = 'queued'
     ) AS numbered
     GROUP BY lane, part
 """)
@@ -28,19 +33,24 @@ _BATCHES = text("""
 """)
 
 
-async def plan_batches(connection: AsyncConnection, bulk_id: str, wanted: int | None) -> Plan:
+async def plan_batches(
+    connection: AsyncConnection, bulk_id: str, wanted: int | None, *, now: datetime, shard: int
+) -> Plan:
     """Write the batches of a bulk send, once, and answer how many there are.
 
     `wanted` is the request's recipients_per_child. Lanes take turns (batch 1 of each, then batch 2 of
     each ...), so that no lane waits for another to be expanded. Called again it answers the same.
+    Who is on the suppression list is in no batch; when everybody is, there are none.
     """
-    planned, messages = (
+    planned, messages, last_seq = (
         await connection.execute(
-            text("SELECT batches, accepted FROM bulk_send WHERE id = :bulk_id"), {"bulk_id": bulk_id}
+            text("SELECT batches, accepted, next_seq - 1 FROM bulk_send WHERE id = :bulk_id"),
+            {"bulk_id": bulk_id},
         )
     ).one()
     if planned is None:
-        if messages <= ROWS_PER_COMMIT:  # larger ones were gathered before, in several commits
+        if messages <= ROWS_PER_COMMIT:  # larger ones were prepared before, in several commits
+            await suppress_listed(connection, bulk_id, 1, last_seq, now, shard)
             await gather_lanes(connection, bulk_id, await small_lanes(connection, bulk_id))
         size = recipients_per_child(messages, wanted)
         done = await connection.execute(_INSERT_BATCHES, {"bulk_id": bulk_id, "size": size})
@@ -91,6 +101,6 @@ async def gather_lanes(connection: AsyncConnection, bulk_id: str, lanes: Sequenc
         await connection.execute(_GATHER, rows)
 
 
-def in_groups(lanes: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many lanes as one commit gathers."""
-    return (lanes[start : start + LANES_PER_COMMIT] for start in range(0, len(lanes), LANES_PER_COMMIT))
+def in_groups(all_of_them: Sequence[T], size: int = LANES_PER_COMMIT) -> Iterator[Sequence[T]]:
+    """As many as one commit takes: lanes to gather, or messages to suppress."""
+    return (all_of_them[start : start + size] for start in range(0, len(all_of_them), size))

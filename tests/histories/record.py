@@ -11,7 +11,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from temporalio.client import Client, WorkflowFailureError
@@ -19,6 +19,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from postwerk.archive.engine import Archive
+from postwerk.archive.suppressions import NewSuppression, add_suppressions
 from postwerk.contracts.content import Mailbox
 from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
 from tests.support.databases import open_archive
@@ -53,6 +54,15 @@ async def planned_and_expanded(client: Client, archive: Archive, queue: str) -> 
     await (await started(client, order, queue)).result()
     root = f"bulk-{order.bulk_id}"
     await record(client, "expanded", root, f"{root}/batches-201-300")
+
+
+async def everybody_suppressed(client: Client, archive: Archive, queue: str) -> None:
+    async with archive.writing() as connection:
+        entries = [NewSuppression("ok+listed@example.com", "manual")]
+        await add_suppressions(connection, entries, source="api", now=datetime.now(UTC))
+    order = await a_stored_bulk_send(archive, ["ok+listed@example.com"])
+    await (await started(client, order, queue)).result()
+    await record(client, "suppressed", f"bulk-{order.bulk_id}")
 
 
 async def held_released_and_cancelled(client: Client, archive: Archive, queue: str) -> None:
@@ -99,7 +109,15 @@ async def told_and_cancelled(client: Client, archive: Archive, queue: str) -> No
         await record(client, "told_and_cancelled", f"bulk-{order.bulk_id}")
 
 
-STORIES = (completed, planned_and_expanded, held_released_and_cancelled, expired, told, told_and_cancelled)
+STORIES = (
+    completed,
+    planned_and_expanded,
+    everybody_suppressed,
+    held_released_and_cancelled,
+    expired,
+    told,
+    told_and_cancelled,
+)
 
 
 async def main(names: Sequence[str]) -> None:

@@ -90,8 +90,8 @@ async def test_a_plan_covers_every_message_once_lane_by_lane(archive: Archive) -
     addresses = [f"a{n}@{domains[n % 4]}" for n in range(400)] + ["one@rare.example", "two@odd.example"]
     order = await a_stored_bulk_send(archive, addresses, recipients_per_child=30)
     async with archive.writing() as connection:
-        planned = await plan.plan_batches(connection, order.bulk_id, 30)
-        again = await plan.plan_batches(connection, order.bulk_id, 7)
+        planned = await plan.plan_batches(connection, order.bulk_id, 30, now=NOW, shard=0)
+        again = await plan.plan_batches(connection, order.bulk_id, 7, now=NOW, shard=0)
     assert planned == again  # planned once
     assert sum(batch.messages for batch in planned.orders) == planned.messages == 402
     assert {batch.lane for batch in planned.orders} == {"gmail.com", "example.com", "outlook.com", "other"}
