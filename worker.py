@@ -68,7 +68,17 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
         await check_schema(archive)
         journal.start()
         reporting = asyncio.create_task(desk.report_forever())
-        yield WorkerParts(archive, journal, pool, Contents(archive), permission, desk, watch, shard)
+        yield WorkerParts(
+            archive,
+            journal,
+            pool,
+            Contents(archive),
+            permission,
+            desk,
+            watch,
+            shard,
+            settings.concurrent_batches,
+        )
     finally:
         if reporting is not None:
             reporting.cancel()

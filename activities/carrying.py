@@ -126,17 +126,20 @@ class Carriage:
 
     async def _next(self) -> DueMessage | None:
         """The next due message, unless there is a reason to send none."""
-        if self._halted or not await self._may_go_on() or not await self._has_message():
+        if not await self._may_take():
             return None
-        if not await self.permits.take(len(self._due)):
-            self.turned_away = True
-            return None
-        # Waiting for the permit took its time: the send may have been held, a page may have grown old.
-        if self._halted or not await self._may_go_on() or not await self._has_message():
-            return None
+        if not self.permits.free():
+            if not await self.permits.take(len(self._due)):
+                self.turned_away = True
+                return None
+            if not await self._may_take():  # while it waited the send was held, or the page grew old
+                return None
         message = self._due.popleft()
         self._tried.add(message.seq)
         return message
+
+    async def _may_take(self) -> bool:
+        return not self._halted and await self._may_go_on() and await self._has_message()
 
     @property
     def _halted(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -33,8 +34,10 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=60)
 """How long a batch waits for one of its lane's connections before it makes room for other batches."""
-MOST_WAITING = 8
-"""Batches that wait for a connection of one lane; more would only keep this worker from other lanes."""
+FEW_WAITING = 8
+"""Batches of one lane that may wait for a connection also when this worker has hardly room for others."""
+CROWDED = 0.8
+"""Above this share of its batches a worker keeps its room for lanes that move."""
 BUSY_PAUSE = timedelta(seconds=5)
 CANCELLED = "BulkSendCancelled"
 """Type of the error that ends a batch because its bulk send is cancelled."""
@@ -49,6 +52,7 @@ class DeliveryActivities:
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
+        self._in_hand = 0
 
     @activity.defn
     async def send_batch(self, order: SendBatchInput) -> Counts:
@@ -58,7 +62,7 @@ class DeliveryActivities:
         timer and shows the last reply. Called again it goes on where it was: what is final is skipped.
         """
         clock = ActivityClock()
-        async with heartbeating():
+        async with heartbeating(), self._counted():
             await self._wait_for_relay(order, clock)
             carriage = Carriage(BatchRun(self._parts, order, await self._content(order), clock))
             if await carriage.prepare():
@@ -81,6 +85,18 @@ class DeliveryActivities:
         now = ActivityClock().now()
         async with self._parts.archive.writing() as connection:
             return await delivery.settle_batch(connection, order.batch, order.state, now, self._parts.shard)
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        self._in_hand += 1
+        try:
+            yield
+        finally:
+            self._in_hand -= 1
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._in_hand > CROWDED * self._parts.most_batches
 
     async def _content(self, order: SendBatchInput) -> BulkContent:
         try:
@@ -109,7 +125,7 @@ class DeliveryActivities:
         if desk.relay_state.failures and not await desk.may_probe(clock.now()):
             words = f"another batch tries the relay: {desk.relay_state.reason}"
             raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
-        if not pool.has_room(lane) and pool.waiting(lane) >= MOST_WAITING:
+        if self._is_crowded and pool.waiting(lane) >= FEW_WAITING:
             raise self._busy()
         got = await _unless_stopping(pool.acquire(lane, PATIENCE, retry=carriage.only_retries))
         if got is None:

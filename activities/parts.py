@@ -140,6 +140,8 @@ class WorkerParts:
     desk: LaneDesk
     watch: BulkWatch
     shard: int
+    most_batches: int = 100
+    """In the hands of this process at a time."""
     chance: random.Random = field(default_factory=random.Random)
 
 

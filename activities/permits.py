@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from postwerk.rules.pace import SECOND, Limit, narrowest
 LAPSED = 2 * SECOND
 """A permit that could not be used for so long counts no more: messages must not come in a heap later."""
 WORTH_LEASING = 500
+FREE_SECONDS = 0.2
+"""Without a limit in force it is asked so often whether there is one now."""
 
 
 class Permits:
@@ -32,6 +35,7 @@ class Permits:
         self._limit: Limit | None = None
         self._block = Block((), 0)
         self._leasing = asyncio.Lock()
+        self._free_until = 0.0
         self.back_at: datetime | None = None
         """When to come back: no permit is free soon, or the lane cools down."""
         self.reason = ""
@@ -44,6 +48,10 @@ class Permits:
         async with self._leasing:
             await self._fill(wanted)
             return bool(self._slots) or self._limit is None
+
+    def free(self) -> bool:
+        """Whether a message may go without asking: no limit was in force a moment ago, and nothing rests."""
+        return self._free_until > time.monotonic() and self._desk.state(self._lane).cool_until is None
 
     async def take(self, wanted: int) -> bool:
         """Wait until one more message may go; False when that is not soon."""
@@ -80,6 +88,7 @@ class Permits:
         limits = self._desk.limits(self._lane, self._bulk_id, self._bulk_rate, now)
         self._limit = narrowest(limits) if limits else None
         if self._limit is None:
+            self._free_until = time.monotonic() + FREE_SECONDS
             return
         self._block = await self._desk.lease(limits, now, min(wanted, WORTH_LEASING))
         self._slots.extend(self._block.slots)
