@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from activities.clock import ActivityClock
@@ -44,6 +45,8 @@ class BatchRun:
     order: SendBatchInput
     bulk: BulkContent
     clock: ActivityClock
+    chance: float = field(default_factory=random.random)
+    """Spreads the waits of runs; the messages of one run stay together, and come back together."""
 
 
 class Attempt:
@@ -217,7 +220,7 @@ class Attempt:
             self._bulk.options.retry,
             deferrals=deferrals,
             attempts=self._number,
-            chance=self._parts.chance.random(),
+            chance=self._run.chance,
             lane_waits=self._parts.desk.state(self._order.batch.lane).cools(now),
         )
         return to_microseconds(next_attempt_at(wait, now, self._order.deadline))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from postwerk.errors import NotFound
 from postwerk.observe import log
 from postwerk.rules.reply_class import BulkEffect, classify
 from postwerk.rules.reply_words import plain_words
+from postwerk.rules.retry_schedule import together_within
 from postwerk.smtp.pool import Lease
 
 T = TypeVar("T")
@@ -161,6 +163,11 @@ class DeliveryActivities:
         """Done, or back when the next message is due, and not before the lane allows it."""
         async with self._parts.archive.reading() as connection:
             left = await delivery.left_in_batch(connection, order.batch)
+            if left.next_at:
+                until = left.next_at + together_within(left.next_at - clock.now())
+                left = replace(
+                    left, next_at=await delivery.last_due(connection, order.batch, until) or left.next_at
+                )
             said = await delivery.last_reply_of_batch(connection, order.batch) if left.next_at else ""
         if left.next_at is None:
             log.batch_finished(

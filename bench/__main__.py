@@ -1,6 +1,6 @@
 """How fast Postwerk sends, and how fast Postfix does beside it. The last line printed is JSON.
 
-python -m bench [all|send|postfix|single|size] [--recipients 10000] [--rounds 3]
+python -m bench [all|send|postfix|single|size|bad-day] [--recipients 10000] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench import postfix, send, single, size
+from bench import bad_day, postfix, send, single, size
 from bench.programs import Missing, need_programs
 from postwerk.errors import PostwerkError
 
@@ -24,7 +24,9 @@ def main() -> int:
     wanted = _arguments()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        need_programs("smtp-sink", *(("postfix", "smtp-source") if wanted.step in ("all", "postfix") else ()))
+        sink = ("smtp-sink",) if wanted.step != "bad-day" else ()
+        peer = ("postfix", "smtp-source") if wanted.step in ("all", "postfix") else ()
+        need_programs(*sink, *peer)
         figures = STEPS[wanted.step](wanted)
     except Missing as missing:
         print(missing, file=sys.stderr)
@@ -80,12 +82,17 @@ def measure_size(wanted: argparse.Namespace) -> Figures:
     return size.measure(wanted.recipients, wanted.many)
 
 
+def measure_bad_day(wanted: argparse.Namespace) -> Figures:
+    return bad_day.measure(wanted.recipients)
+
+
 STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "all": measure_all,
     "send": measure_send,
     "postfix": measure_postfix,
     "single": measure_single,
     "size": measure_size,
+    "bad-day": measure_bad_day,
 }
 
 

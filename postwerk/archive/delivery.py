@@ -30,6 +30,9 @@ _DUE = text(f"""
 _LEFT = text(f"""
     SELECT state, count(*), min(COALESCE(next_attempt_at, 0)) FROM message WHERE {_IN_BATCH} GROUP BY state
 """)
+_LAST_DUE = text(f"""
+    SELECT max(next_attempt_at) FROM message WHERE {_IN_BATCH} AND {_OPEN} AND next_attempt_at <= :until
+""")
 _LAST_REPLY = text(f"""
     SELECT last_code, last_text FROM message
     WHERE {_IN_BATCH} AND state = 'deferred' ORDER BY next_attempt_at LIMIT 1
@@ -116,6 +119,13 @@ async def left_in_batch(connection: AsyncConnection, order: BatchOrder) -> Left:
             due = from_microseconds(earliest)
             next_at = due if next_at is None else min(next_at, due)
     return Left(Counts(states=counts), next_at)
+
+
+async def last_due(connection: AsyncConnection, order: BatchOrder, until: datetime) -> datetime | None:
+    """The last time, up to `until`, at which an open message of the batch is due."""
+    found = await connection.execute(_LAST_DUE, _batch(order, until=to_microseconds(until)))
+    at = found.scalar_one_or_none()
+    return from_microseconds(at) if at else None
 
 
 async def last_reply_of_batch(connection: AsyncConnection, order: BatchOrder) -> str:

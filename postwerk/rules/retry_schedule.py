@@ -37,6 +37,14 @@ def wait_as_told(hint: timedelta) -> timedelta:
     return hint + HINT_MARGIN
 
 
+def together_within(wait: timedelta) -> timedelta:
+    """Messages of a batch that are due within so much of the next one are tried together with it.
+
+    Each for itself they would start the batch's activity again every second.
+    """
+    return min(max(wait, timedelta(0)) / 10, timedelta(seconds=30))
+
+
 def _planned(schedule: RetrySchedule, deferrals: int) -> timedelta:
     if schedule.waits:
         return schedule.waits[min(deferrals, len(schedule.waits)) - 1]
