@@ -67,9 +67,12 @@ class DeliveryActivities:
         async with heartbeating(), self._counted():
             await self._wait_for_relay(order, clock)
             carriage = Carriage(BatchRun(self._parts, order, await self._content(order), clock))
-            if await carriage.prepare():
-                lease = await self._connect(order, clock, carriage)
-                await self._carry(order, clock, carriage, lease)
+            try:
+                if await carriage.prepare():
+                    lease = await self._connect(order, clock, carriage)
+                    await self._carry(order, clock, carriage, lease)
+            finally:
+                await carriage.permits.give_back()
             return await self._report(order, clock, carriage)
 
     @activity.defn
@@ -144,10 +147,7 @@ class DeliveryActivities:
     async def _carry(
         self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage, lease: Lease
     ) -> None:
-        try:
-            await carriage.run(lease)
-        finally:
-            await carriage.permits.give_back()
+        await carriage.run(lease)
         if carriage.stopped:
             raise await self._stopped(order)
         if carriage.unreachable is not None:

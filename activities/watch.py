@@ -19,7 +19,7 @@ from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import MessageState
 from postwerk.observe import log
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.2
 
 
 class BulkWatch:
@@ -53,7 +53,7 @@ class BulkWatch:
                 await bulks.clear_config_errors(connection, bulk_id)
 
     async def bounced(self, bulk_id: str, bulk: BulkContent) -> None:
-        """One more bounce; looks at the counters twice a second at most."""
+        """One more bounce; looks at the counters five times a second at most."""
         rule = bulk.options.auto_pause
         now = time.monotonic()
         if rule is None or now - self._looked.get(bulk_id, 0.0) < LOOK_SECONDS:
