@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class Delivery:
-    """One batch. Signals: hold, release, retry_now, look_again. Query: progress. Cancel records `cancelled`."""
+    """One batch. Signals: hold, release, retry_now, look_again. Query: progress. Cancel records it."""
 
     @workflow.init
     def __init__(self, order: DeliveryInput) -> None:

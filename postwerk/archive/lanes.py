@@ -282,9 +282,19 @@ async def set_limits(
 
 
 async def cool_by_hand(
-    connection: AsyncConnection, relay: str, name: str, *, until: datetime | None, by: str, reason: str
+    connection: AsyncConnection,
+    relay: str,
+    name: str,
+    *,
+    until: datetime | None,
+    by: str,
+    reason: str,
+    now: datetime,
 ) -> LaneState:
-    """An operator lets the lane rest until then; None ends its rest, and its recovering, at once."""
+    """An operator lets the lane rest until then; None ends its rest, and its recovering, at once.
+
+    Places in its queue were given out for the time after the old rest: they count no more.
+    """
     await _locked(connection, relay, name)
     await connection.execute(
         text("""
@@ -299,6 +309,7 @@ async def cool_by_hand(
             "by": by if until else "",
         },
     )
+    await quicken(connection, lane_scope(relay, name), to_microseconds(now), 0)
     return await _locked(connection, relay, name)
 
 
