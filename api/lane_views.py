@@ -77,7 +77,7 @@ def limits_in_force(state: LaneState, config: ApiConfig, now: datetime) -> Limit
     usual = config.connections_per_lane
     narrow = provider.connections if (provider.connections or usual) < usual else None
     return LimitsView(
-        rate=_first(*rates, None),
+        rate=_first(rates[0], rates[1], None),
         connections=_first(own.connections, narrow, usual),
         messages_per_connection=_first(
             own.messages_per_connection, provider.messages_per_connection, config.messages_per_connection
