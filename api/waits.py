@@ -69,7 +69,7 @@ def wait_by_lanes(
     cooling = min((rest for rest in rests if rest is not None), key=_until, default=None)
     if not send.counts[MessageState.QUEUED] and not send.counts[MessageState.SENDING]:
         again = _wait_of_deferred(send, deferred, around) if deferred else None
-        return min((one for one in (cooling, again) if one), key=_until, default=None) or _in_turn(around.now)
+        return min((one for one in (cooling, again) if one), key=_until, default=None) or _in_turn()
     if cooling and not send.counts[MessageState.SENDING]:
         return cooling
     if send.options.rate:
@@ -77,7 +77,7 @@ def wait_by_lanes(
     if send.counts[MessageState.SENDING]:
         return None
     slow = (_pace_of_lane(around.lane(name), around.now) for name in resting)
-    return next((one for one in slow if one), None) or _pace_of_relay(around) or _in_turn(around.now)
+    return next((one for one in slow if one), None) or _pace_of_relay(around) or _in_turn()
 
 
 def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
@@ -124,7 +124,7 @@ def _own_wait(message: Message, send: BulkSend, around: Surroundings) -> WaitsFo
         return rest
     if send.options.rate:
         return _paced_by_send(send.options.rate)
-    return _pace_of_lane(lane, now) or _pace_of_relay(around) or _in_turn(now)
+    return _pace_of_lane(lane, now) or _pace_of_relay(around) or _in_turn()
 
 
 def _wait_of_deferred(send: BulkSend, deferred: NextDeferred, around: Surroundings) -> WaitsFor:
@@ -133,7 +133,7 @@ def _wait_of_deferred(send: BulkSend, deferred: NextDeferred, around: Surroundin
     if (rest := _wait_of_lane(lane, now)) and _until(rest) >= at:
         return rest
     if at <= now:
-        return _in_turn(now)
+        return _in_turn()
     n = send.counts[MessageState.DEFERRED]
     words = f"{n:,} messages deferred, the next" if n > 1 else "deferred"
     return _deferred(at, deferred.last_reply, now, words)
@@ -176,8 +176,8 @@ def _pace_of_relay(around: Surroundings) -> WaitsFor | None:
     return WaitsFor(reason=WaitReason.PACED, detail=f"{around.relay_rate} of the relay")
 
 
-def _in_turn(now: datetime) -> WaitsFor:
-    return WaitsFor(reason=WaitReason.IN_TURN, detail=f"due since before {_clock(now, now)}; others go first")
+def _in_turn() -> WaitsFor:
+    return WaitsFor(reason=WaitReason.IN_TURN, detail="due; it goes as soon as its turn comes")
 
 
 def _until(wait: WaitsFor) -> datetime:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from postwerk.archive import lanes
+from postwerk.archive.engine import Archive, ArchiveConfig
 from tests.support.sandbox import eventually
 from tests.support.system import System
 
@@ -25,9 +30,9 @@ def a_send(domain: str, count: int, **changes: Any) -> dict[str, Any]:
         "from": "Shop <news@shop.example>",
         "subject": "Spring",
         "text": "Spring is here.\n",
-        "recipients": [f"ok+{n}@{domain}" for n in range(count)],
+        "recipients": [{"to": f"ok+{n}@{domain}"} for n in range(count)],
         "retry": {"initial": "2h", "maximum": "2h"},
-    } | changes | {"recipients": [{"to": f"ok+{n}@{domain}"} for n in range(count)]}
+    } | changes
 
 
 def lane(system: System, name: str) -> dict[str, Any]:
@@ -126,8 +131,27 @@ def test_the_relay_rests_by_hand_and_goes_on(system: System) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_without_a_worker_it_says_so_in_time(system: System) -> None:
-    """Temporal remembers a worker for minutes; what matters is that nobody waits for Temporal itself."""
+def test_a_signal_to_the_root_wakes_the_whole_tree_and_makes_nothing_due(system: System) -> None:
+    order(system, "tree.example", cool_down="30m", reason="trial")
+    request = a_send("tree.example", 205, recipients_per_child=1)
+    request["recipients"] += [{"to": f"defer9+{n}@other-tree.example"} for n in range(8)]
+    answer = system.post(request)
+    bulk_id, root = answer["id"], answer["workflow_id"]
+    eventually(lambda: system.view(bulk_id)["counts"]["deferred"] == 8, 30)
+    eventually(lambda: len(running_batches(system, bulk_id)) == 213, 30)
+
+    asyncio.run(end_rest_unheard(system, "tree.example"))
+    assert system.view(bulk_id)["counts"]["delivered"] == 0
+    system.cli("workflow", "signal", "-w", root, "--name", "look_again")
+    eventually(lambda: system.view(bulk_id)["counts"]["delivered"] == 205, 40)
+    view = system.view(bulk_id)
+    assert (view["counts"]["deferred"], view["waits_for"]["reason"]) == (8, "deferred")
+    tried = {one["attempt_count"] for one in messages_of(system, bulk_id, "deferred")}
+    assert tried == {1}
+
+
+@pytest.mark.timeout(120)
+def test_nobody_waits_for_a_temporal_that_is_away(system: System) -> None:
     began = time.monotonic()
     system.kill("temporal")
     bulk_id = system.post(a_send("away.example", 1))["id"]
@@ -137,6 +161,26 @@ def test_without_a_worker_it_says_so_in_time(system: System) -> None:
     system.view(bulk_id)
     assert time.monotonic() - started < 2
     assert time.monotonic() - began < 30
+
+
+async def end_rest_unheard(system: System, name: str) -> None:
+    """In the archive alone: no batch is told."""
+    archive = Archive(ArchiveConfig(system.house.environment["POSTWERK_DATABASE_URL"]))
+    async with archive.writing() as connection:
+        now = datetime.now(UTC)
+        await lanes.cool_by_hand(connection, "default", name, until=None, by="", reason="", now=now)
+    await archive.close()
+
+
+def running_batches(system: System, bulk_id: str) -> list[str]:
+    query = f'BulkId="{bulk_id}" AND WorkflowType="Delivery" AND ExecutionStatus="Running"'
+    found = json.loads(system.cli("workflow", "list", "--query", query, "--limit", "1000", "-o", "json"))
+    return [one["execution"]["workflowId"] for one in found]
+
+
+def messages_of(system: System, bulk_id: str, state: str) -> list[dict[str, Any]]:
+    answer = system.api.get(f"/v1/bulk-sends/{bulk_id}/messages", params={"state": state})
+    return list(answer.raise_for_status().json()["data"])
 
 
 def settled(system: System, bulk_id: str) -> dict[str, Any]:
