@@ -69,7 +69,8 @@ def wait_by_lanes(
     cooling = min((rest for rest in rests if rest is not None), key=_until, default=None)
     if not send.counts[MessageState.QUEUED] and not send.counts[MessageState.SENDING]:
         again = _wait_of_deferred(send, deferred, around) if deferred else None
-        return min((one for one in (cooling, again) if one), key=_until, default=None) or _in_turn()
+        both = [one for one in (again, cooling) if one]
+        return min(both, key=lambda one: one.until or around.now, default=_in_turn())
     if cooling and not send.counts[MessageState.SENDING]:
         return cooling
     if send.options.rate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ class RecordingTemporal:
         self.cancelled: list[str] = []
         self.signalled: list[tuple[str, str]] = []
         """Workflow id and name of each signal."""
+        self.signals_at_once = self.most_signals_at_once = 0
         self.running: dict[str, str] = {}
         """Running Delivery workflows with their lanes."""
         self.away = False
@@ -47,6 +49,10 @@ class RecordingTemporal:
 
         async def signal(name: str, *_arguments: Any, **_options: Any) -> None:
             self._answer()
+            self.signals_at_once += 1
+            self.most_signals_at_once = max(self.signals_at_once, self.most_signals_at_once)
+            await asyncio.sleep(0.001)
+            self.signals_at_once -= 1
             self.signalled.append((workflow_id, name))
 
         return SimpleNamespace(cancel=cancel, describe=describe, signal=signal)
