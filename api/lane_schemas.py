@@ -59,16 +59,18 @@ class RelayOrder(_Order):
     cool_down: RestInput
 
 
-class LimitView(BaseModel):
-    """A limit in force; `from` says whose it is, null when there is none."""
+class _View(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True, populate_by_name=True)
 
-    model_config = ConfigDict(populate_by_name=True)
+
+class LimitView(_View):
+    """A limit in force; `from` says whose it is, null when there is none."""
 
     value: str | int | None
     source: Literal["operator", "provider", "settings"] | None = Field(alias="from")
 
 
-class LimitsView(BaseModel):
+class LimitsView(_View):
     rate: LimitView
     """For all workers together; as fast as it goes when null."""
     connections: LimitView
@@ -76,7 +78,7 @@ class LimitsView(BaseModel):
     messages_per_connection: LimitView
 
 
-class OverrideView(BaseModel):
+class OverrideView(_View):
     """What an operator has set; a limit that is null was not."""
 
     rate: str | None
@@ -89,7 +91,7 @@ class OverrideView(BaseModel):
     """Ends by itself; null: stays until it is taken back."""
 
 
-class CoolDownView(BaseModel):
+class CoolDownView(_View):
     """A rest: nothing is sent before `until`."""
 
     until: datetime
@@ -100,28 +102,28 @@ class CoolDownView(BaseModel):
     any other: the operator who ordered it."""
 
 
-class RecoveringView(BaseModel):
+class RecoveringView(_View):
     """After a rest: one message each so many seconds, over one connection; each that passes halves it."""
 
     seconds_between_messages: float
     reason: str
 
 
-class RefusalView(BaseModel):
+class RefusalView(_View):
     """The last reply that slowed it."""
 
     reply: str
     at: datetime
 
 
-class UseView(BaseModel):
+class UseView(_View):
     """What all workers together did in the last seconds."""
 
     connections: int
     attempts_per_minute: float
 
 
-class LaneView(BaseModel):
+class LaneView(_View):
     """A lane: a mailbox provider as seen by our relay; what shares one pace."""
 
     object: Literal["lane"] = "lane"
@@ -140,7 +142,7 @@ class LaneView(BaseModel):
     links: dict[str, str]
 
 
-class RelayView(BaseModel):
+class RelayView(_View):
     """The server that takes our mail."""
 
     object: Literal["relay"] = "relay"
@@ -164,7 +166,7 @@ class LaneDetails(LaneView):
     relay: RelayView
 
 
-class LaneList(BaseModel):
+class LaneList(_View):
     """The lanes: those that rest, recover or are paced first, then by queue."""
 
     object: Literal["list"] = "list"

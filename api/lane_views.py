@@ -111,6 +111,11 @@ def known_providers() -> list[str]:
     return sorted(_domains())
 
 
+def paced_providers() -> list[str]:
+    """Those that have a rate without anybody's doing."""
+    return [lane for lane in known_providers() if limits_of(lane).rate]
+
+
 def _override(state: LaneState, now: datetime) -> OverrideView | None:
     own = state.in_force(now)
     if own == LaneLimits():

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.dependencies import Parts
+from api.lane_views import paced_providers
 from api.schemas import WaitsFor
 from api.waits import (
     MessageWait,
@@ -85,6 +86,7 @@ async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surround
     now = around.now
     hindered = [name for name, lane in around.lanes.items() if lane.cools(now)]
     hindered += [name for name, lane in around.lanes.items() if name not in hindered and _is_slow(lane)]
+    hindered += [name for name in paced_providers() if name not in hindered]
     with_open = await queues.lanes_with_open(connection, send.id, hindered[:MOST_LANES])
     return wait_by_lanes(send, around, with_open, await queues.next_deferred(connection, send.id))
 
