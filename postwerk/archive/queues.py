@@ -41,9 +41,10 @@ _COUNT_SOME = {
     for is_open in (True, False)
 }
 _COUNT_ALL = text(f"{_OF} GROUP BY bulk_id, lane").bindparams(bindparam("ids", expanding=True))
+# `seq > 0` is always so; it has SQLite take the index, where it would else walk the table by its own order.
 _FIRST_DEFERRED = f"""
     SELECT lane, next_attempt_at, last_code, last_text FROM message
-    WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} ORDER BY seq LIMIT :most
+    WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} AND seq > 0 ORDER BY seq LIMIT :most
 """
 _NEXT_DEFERRED = text(f"SELECT * FROM ({_FIRST_DEFERRED}) AS looked_at ORDER BY next_attempt_at LIMIT 1")
 _DEFERRED_LANES = text(
@@ -51,7 +52,8 @@ _DEFERRED_LANES = text(
 ).bindparams(bindparam("lanes", expanding=True))
 _OPEN_AT_THE_END = text(f"""
     SELECT 1 FROM (
-        SELECT state FROM message WHERE bulk_id = :bulk_id AND lane = :lane ORDER BY seq DESC LIMIT :last
+        SELECT state FROM message WHERE bulk_id = :bulk_id AND lane = :lane AND seq > 0
+        ORDER BY seq DESC LIMIT :last
     ) AS looked_at WHERE {_OPEN} LIMIT 1
 """)
 _NO_SORT = text("SET LOCAL enable_sort = off")  # where there is no other way it sorts all the same

@@ -129,3 +129,18 @@ async def test_places_given_out_for_after_a_rest_are_void_when_it_ends(archive: 
         await pace.lease_block(connection, [limit], to_microseconds(NOW), wanted=10)
         sent_away = await pace.lease_block(connection, [limit], to_microseconds(NOW), wanted=10)
     assert sent_away.back_at == to_microseconds(NOW + timedelta(seconds=5))
+
+
+async def test_a_bounded_look_goes_by_an_index(archive: Archive) -> None:
+    """Left to itself SQLite walks a million messages by their own order to find the last one of a lane."""
+    if not archive.is_sqlite:
+        return
+    bulk_id = await a_send(archive, to("gmail.com", 4))
+    where = {"bulk_id": bulk_id, "lane": "gmail.com", "most": 10, "last": 10}
+    async with archive.reading() as connection:
+        for query, index in (
+            (queues._NEXT_DEFERRED, "message_by_rare_state"),
+            (queues._OPEN_AT_THE_END, "message_by_lane"),
+        ):
+            plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {query}"), where)
+            assert any(f"USING INDEX {index}" in row[3] for row in plan)
