@@ -13,9 +13,10 @@ from pydantic.json_schema import models_json_schema
 
 from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
+from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.reconciler import reconcile_forever
-from api.routes import bulk_sends, health, messages, suppressions, uploads
+from api.routes import bulk_sends, health, lanes, messages, suppressions, uploads
 from api.schemas import BulkSendRequest, Problem, SuppressionRequest
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
@@ -57,7 +58,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, suppressions, health):
+    for room in (bulk_sends, uploads, messages, lanes, suppressions, health):
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -77,6 +78,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
             reconciler.cancel()
             with suppress(asyncio.CancelledError):
                 await reconciler
+            await app.state.parts.close()
             await archive.close()
 
     return lifespan
@@ -99,7 +101,23 @@ def _config(settings: Settings) -> ApiConfig:
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
         docs=settings.docs,
+        relay_rate=settings.relay_rate,
+        connections_per_lane=settings.connections_per_lane,
+        messages_per_connection=settings.messages_per_connection,
+        **_relay(settings),
     )
+
+
+def _relay(settings: Settings) -> dict[str, str]:
+    """Name and server of the relay, where this process was told of one; to reach it is the workers' task."""
+    if not settings.relay_url.get_secret_value():
+        return {}
+    try:
+        relay = settings.relay()
+    except ConfigurationError as error:
+        log.warning("the relay's settings cannot be used here: %s", error.message)
+        return {}
+    return {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
 
 
 def _complete_openapi(app: FastAPI) -> None:
@@ -113,6 +131,8 @@ def _complete_openapi(app: FastAPI) -> None:
                 [
                     (BulkSendRequest, "validation"),
                     (SuppressionRequest, "validation"),
+                    (LaneOrder, "validation"),
+                    (RelayOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -10,7 +10,9 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from api.progress import RateMemory
+from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
+from api.waking import Waker
 from postwerk.archive.engine import Archive
 from postwerk.contracts.options import RetrySchedule
 
@@ -27,6 +29,14 @@ class ApiConfig:
     public_url: str = ""
     temporal_ui_url: str = ""
     docs: bool = True
+    relay: str = ""
+    """The relay's name, as workers know it; empty: the only one of which anything is remembered."""
+    relay_server: str = ""
+    """Its host and port, for people."""
+    relay_rate: str = ""
+    """Messages to the relay at most, as written; empty: any number."""
+    connections_per_lane: int = 20
+    messages_per_connection: int = 100
 
 
 class Parts:
@@ -38,9 +48,17 @@ class Parts:
         self.config = config
         self.starter = Starter(archive, client, config.task_queue)
         self.rates = RateMemory()
+        self.workers = WorkerMemory(client, config.task_queue)
+        self.queues = QueueMemory(archive)
+        self.waker = Waker(client)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self.waker.close()
+        await self.queues.close()
 
 
 def _parts(request: Request) -> Parts:

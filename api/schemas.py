@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -220,6 +221,29 @@ class NotifyView(BaseModel):
     mode: NotifyMode
 
 
+class WaitReason(StrEnum):
+    """Why nothing of it is sent just now."""
+
+    NOT_STARTED = "not_started"
+    HELD = "held"
+    TEMPORAL_AWAY = "temporal_away"
+    NO_WORKER = "no_worker"
+    RELAY_DOWN = "relay_down"
+    COOLING_DOWN = "cooling_down"
+    DEFERRED = "deferred"
+    PACED = "paced"
+    IN_TURN = "in_turn"
+
+
+class WaitsFor(BaseModel):
+    """Why it waits, and until when if that is known; `detail` is for people."""
+
+    reason: WaitReason
+    until: datetime | None = None
+    detail: str
+    lane: str | None = None
+
+
 class BulkSendView(BaseModel):
     """A bulk send as it stands."""
 
@@ -233,6 +257,8 @@ class BulkSendView(BaseModel):
     duplicates: int
     counts: dict[MessageState, int]
     """Messages by state; they add up to `accepted`."""
+    waits_for: WaitsFor | None
+    """The most telling reason why nothing is sent; null when it is ended, or being sent."""
     rate_now: float | None
     """Messages finished a second, lately; null when unknown."""
     eta: datetime | None
@@ -297,6 +323,9 @@ class MessageView(BaseModel):
     deferrals: int
     """Temporary refusals that count for the retry schedule; what was about the destination does not."""
     next_attempt_at: datetime | None
+    """When it is tried again, the rest of its lane and of the relay included."""
+    waits_for: WaitsFor | None
+    """Why it is not sent right now; null when it is final, or being sent."""
     changed_at: datetime | None
     possible_duplicate: bool
     last_reply: ReplyView | None
@@ -437,7 +466,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "The body cannot be read",
-    404: "No such bulk send, message or entry",
+    404: "There is no such thing here",
     409: "The state does not allow this",
     413: "Larger than this installation takes",
     415: "A content type or encoding that is not taken",

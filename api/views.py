@@ -22,9 +22,11 @@ from api.schemas import (
     SuppressionsTaken,
     SuppressionView,
     Taken,
+    WaitsFor,
 )
 from api.taking.storing import Tally
 from api.taking.suppressing import Listed
+from api.waits import MessageWait
 from postwerk.archive.reads import Attempt, BulkSend, Message
 from postwerk.archive.suppressions import Suppression
 from postwerk.contracts.options import Notify
@@ -32,9 +34,13 @@ from postwerk.contracts.states import BulkState
 from workflows.names import bulk_workflow_id
 
 
+def base_url(request: Request, parts: Parts) -> str:
+    return (parts.config.public_url or str(request.base_url)).rstrip("/")
+
+
 def links(request: Request, parts: Parts, bulk_id: str) -> dict[str, str]:
     """Where to go on from a bulk send."""
-    base = (parts.config.public_url or str(request.base_url)).rstrip("/")
+    base = base_url(request, parts)
     found = {
         "self": f"{base}/v1/bulk-sends/{bulk_id}",
         "messages": f"{base}/v1/bulk-sends/{bulk_id}/messages",
@@ -109,7 +115,9 @@ def suppression_view(entry: Suppression) -> SuppressionView:
     )
 
 
-def bulk_send_view(request: Request, parts: Parts, send: BulkSend) -> BulkSendView:
+def bulk_send_view(
+    request: Request, parts: Parts, send: BulkSend, waits_for: WaitsFor | None
+) -> BulkSendView:
     rate, eta = None, None
     if send.state is BulkState.RUNNING:
         left = send.accepted - send.finished
@@ -124,6 +132,7 @@ def bulk_send_view(request: Request, parts: Parts, send: BulkSend) -> BulkSendVi
         rejected=send.rejected,
         duplicates=send.duplicates,
         counts=send.counts,
+        waits_for=waits_for,
         rate_now=rate,
         eta=eta,
         created_at=send.created_at,
@@ -155,7 +164,7 @@ def _notify(wanted: Notify | None) -> NotifyView | None:
     return None if wanted is None else NotifyView.model_validate(wanted.model_dump())
 
 
-def message_view(message: Message) -> MessageView:
+def message_view(message: Message, wait: MessageWait) -> MessageView:
     return MessageView(
         id=f"{message.bulk_id}.{message.seq}",
         bulk_send=message.bulk_id,
@@ -167,7 +176,8 @@ def message_view(message: Message) -> MessageView:
         reason=message.last_reason,
         attempt_count=message.attempts,
         deferrals=message.deferrals,
-        next_attempt_at=message.next_attempt_at,
+        next_attempt_at=wait.next_attempt_at,
+        waits_for=wait.waits_for,
         changed_at=message.changed_at,
         possible_duplicate=message.possible_duplicate,
         last_reply=_last_reply(message),
@@ -175,10 +185,10 @@ def message_view(message: Message) -> MessageView:
 
 
 def message_details(
-    request: Request, parts: Parts, message: Message, attempts: list[Attempt]
+    request: Request, parts: Parts, message: Message, wait: MessageWait, attempts: list[Attempt]
 ) -> MessageDetails:
-    view = message_view(message)
-    base = (parts.config.public_url or str(request.base_url)).rstrip("/")
+    view = message_view(message, wait)
+    base = base_url(request, parts)
     own = f"{base}/v1/messages/{view.id}"
     return MessageDetails(
         **view.model_dump(),

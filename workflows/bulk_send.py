@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class BulkSend:
-    """Signals: hold, release, retry_now (passed down). Query: progress. Cancel records `cancelled`."""
+    """Signals: hold, release, retry_now, look_again (passed down). Query: progress. Cancel records it."""
 
     @workflow.init
     def __init__(self, order: BulkSendInput) -> None:
@@ -206,3 +206,10 @@ class BulkSend:
         async with self._turn:
             if self._state is BulkState.RUNNING:
                 await self._children.signal("retry_now", signal or HoldSignal())
+
+    @workflow.signal
+    async def look_again(self, signal: HoldSignal | None = None) -> None:
+        """Lanes or relay have changed: who sleeps because of them asks anew."""
+        async with self._turn:
+            if self._state is BulkState.RUNNING:
+                await self._children.signal("look_again", signal or HoldSignal())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -22,12 +24,14 @@ from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from postwerk.contracts.orders import BulkSendInput
-from workflows.names import BULK_ID, BULK_STATE, SEARCH_ATTRIBUTE_NAMES, bulk_workflow_id
+from postwerk.contracts.orders import BulkSendInput, HoldSignal
+from workflows.names import BULK_ID, BULK_STATE, LANE, SEARCH_ATTRIBUTE_NAMES, bulk_workflow_id
 
 BULK_PRIORITY = 3
 RPC_TIMEOUT = timedelta(seconds=10)
 """No caller of ours waits longer for Temporal: the archive holds what was accepted."""
+WOKEN_AT_ONCE = 20
+"""Signals under way at a time when thousands of batches are told of a change."""
 
 
 async def connect(*, lazy: bool = False) -> Client:
@@ -70,6 +74,49 @@ async def cancel_bulk_send(client: Client, bulk_id: str) -> bool:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False
         raise
+    return True
+
+
+class Woken(NamedTuple):
+    """Running batches that were told, and those that could not be."""
+
+    told: int
+    failed: int
+
+
+async def look_again(client: Client, lane: str | None) -> Woken:
+    """Tell every running batch of the lane (None: of all) that it need not sleep on. Raises RPCError.
+
+    Batches that end meanwhile need no telling; one that cannot be told wakes at its own time.
+    """
+    query = f'WorkflowType = "Delivery" AND ExecutionStatus = "Running"{_of_lane(lane)}'
+    told: list[bool] = []
+    waiting: set[asyncio.Task[bool]] = set()
+    try:
+        async for found in client.list_workflows(query, page_size=1000, rpc_timeout=RPC_TIMEOUT):
+            waiting.add(asyncio.create_task(_tell(client, found.id)))
+            if len(waiting) >= WOKEN_AT_ONCE:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                told += [one.result() for one in done]
+        told += await asyncio.gather(*waiting)
+    finally:
+        for one in waiting:
+            one.cancel()
+    return Woken(sum(told), len(told) - sum(told))
+
+
+def _of_lane(lane: str | None) -> str:
+    quoted = (lane or "").replace("\\", "\\\\").replace('"', '\\"')
+    return f' AND {LANE.name} = "{quoted}"' if lane else ""
+
+
+async def _tell(client: Client, workflow_id: str) -> bool:
+    """False when it could not be told."""
+    try:
+        handle = client.get_workflow_handle(workflow_id)
+        await handle.signal("look_again", HoldSignal(), rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        return error.status == RPCStatusCode.NOT_FOUND
     return True
 
 

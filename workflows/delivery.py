@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class Delivery:
-    """One batch. Signals: hold, release, retry_now. Query: progress. Cancel records `cancelled`."""
+    """One batch. Signals: hold, release, retry_now, look_again. Query: progress. Cancel records it."""
 
     @workflow.init
     def __init__(self, order: DeliveryInput) -> None:
@@ -27,7 +27,7 @@ class Delivery:
         self._held = False
         self._reason = ""
         self._interrupt = False
-        """Set by hold and retry_now: the running or waiting activity is to be stopped."""
+        """Set by hold, retry_now and look_again: the running or waiting activity is to be stopped."""
         self._hurry = False
         self._runs = 0
         """Runs of the activity; each has its own id, since one just cancelled may still hold the last."""
@@ -139,6 +139,12 @@ class Delivery:
         """Do not wait for the next due time."""
         if not self._held:
             self._hurry = self._interrupt = True
+
+    @workflow.signal
+    def look_again(self, _signal: HoldSignal | None = None) -> None:
+        """Lane or relay have changed: ask them anew instead of sleeping on. What is deferred stays so."""
+        if not self._held:
+            self._interrupt = True
 
     @workflow.query
     def progress(self) -> dict[str, str | int]:

@@ -51,6 +51,10 @@ class Expansion:
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("retry_now", signal or HoldSignal())
 
+    @workflow.signal
+    async def look_again(self, signal: HoldSignal | None = None) -> None:
+        await self._children.signal("look_again", signal or HoldSignal())
+
     @workflow.query
     def progress(self) -> dict[str, int]:
         return {

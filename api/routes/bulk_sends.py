@@ -18,6 +18,7 @@ from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
 from api.views import bulk_send_view, checked, taken
+from api.waiting import waits_of_sends
 from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, begin_cancel, queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
@@ -97,7 +98,8 @@ async def list_all(
         found = await reads.bulk_sends(
             connection, states=state or (), limit=limit + 1, after=bulk_cursor(after)
         )
-    page = [bulk_send_view(request, parts, send) for send in found[:limit]]
+    waits = await waits_of_sends(parts, found[:limit])
+    page = [bulk_send_view(request, parts, send, wait) for send, wait in zip(found, waits, strict=False)]
     has_more = len(found) > limit
     return BulkSendList(has_more=has_more, next=page[-1].id if has_more else None, data=page)
 
@@ -143,4 +145,6 @@ async def cancel(request: Request, parts: UseParts, bulk_id: str) -> BulkSendVie
 
 async def _view(request: Request, parts: Parts, bulk_id: str) -> BulkSendView:
     async with parts.archive.reading() as connection:
-        return bulk_send_view(request, parts, await reads.bulk_send(connection, bulk_id))
+        send = await reads.bulk_send(connection, bulk_id)
+    [waits_for] = await waits_of_sends(parts, [send])
+    return bulk_send_view(request, parts, send, waits_for)

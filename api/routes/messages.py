@@ -12,6 +12,7 @@ from api.ids import bulk_id_of, message_id_of, seq_cursor
 from api.parameters import clean_text
 from api.schemas import MessageDetails, MessageList, problems
 from api.views import message_details, message_view
+from api.waiting import surroundings, waits_of_messages
 from postwerk.archive import reads
 from postwerk.archive.reads import MessageFilter
 from postwerk.contracts.content import Content, MailIdentity, Recipient
@@ -35,9 +36,11 @@ async def list_messages(
     bulk_id, last_seen = bulk_id_of(bulk_id), seq_cursor(after)
     wanted = MessageFilter(state=state, lane=clean_text(lane, "?lane"), q=clean_text(q, "?q"))
     async with parts.archive.reading() as connection:
-        await reads.bulk_send(connection, bulk_id)
+        send = await reads.bulk_send(connection, bulk_id)
         found = await reads.messages(connection, bulk_id, wanted, limit=limit + 1, after=last_seen)
-    page = [message_view(message) for message in found[:limit]]
+        around = await surroundings(parts, connection, {message.lane for message in found[:limit]})
+    waits = await waits_of_messages(parts, found[:limit], send, around)
+    page = [message_view(message, wait) for message, wait in zip(found, waits, strict=False)]
     has_more = len(found) > limit
     return MessageList(has_more=has_more, next=str(page[-1].seq) if has_more else None, data=page)
 
@@ -49,7 +52,10 @@ async def show(request: Request, parts: UseParts, message_id: str) -> MessageDet
     async with parts.archive.reading() as connection:
         message = await reads.message(connection, bulk_id, seq)
         attempts = await reads.attempts(connection, bulk_id, seq)
-    return message_details(request, parts, message, attempts)
+        send = await reads.bulk_send(connection, bulk_id)
+        around = await surroundings(parts, connection, {message.lane})
+    [wait] = await waits_of_messages(parts, [message], send, around)
+    return message_details(request, parts, message, wait, attempts)
 
 
 @router.get(

@@ -68,7 +68,7 @@ _END_COOL_DOWN = text("""
     UPDATE lane SET cool_until = NULL, probe_until = NULL,
         slow_interval = CASE WHEN origin = 'reply' THEN slow_interval END
     WHERE relay = :relay AND name = :name
-        AND (origin <> 'reply' OR last_refused_at IS NULL OR last_refused_at <= :before)
+        AND (origin IN ('evidence', 'session') OR origin = 'reply' AND last_refused_at <= :before)
 """)
 _SET = text("""
     UPDATE lane SET rate = :rate, connections = :connections,
@@ -243,7 +243,10 @@ async def claim_probe(connection: AsyncConnection, relay: str, now: datetime, un
 
 
 async def end_cool_down(connection: AsyncConnection, relay: str, name: str, before: datetime) -> None:
-    """Somebody wants a try now. Not when a rate reply came after `before`: one try, not hundreds."""
+    """Somebody wants a try now. Not when a rate reply came after `before`: one try, not hundreds.
+
+    A rest that an operator ordered is theirs to end (`cool_by_hand`).
+    """
     await connection.execute(
         _END_COOL_DOWN, {"relay": relay, "name": name, "before": to_microseconds(before)}
     )
@@ -282,9 +285,19 @@ async def set_limits(
 
 
 async def cool_by_hand(
-    connection: AsyncConnection, relay: str, name: str, *, until: datetime | None, by: str, reason: str
+    connection: AsyncConnection,
+    relay: str,
+    name: str,
+    *,
+    until: datetime | None,
+    by: str,
+    reason: str,
+    now: datetime,
 ) -> LaneState:
-    """An operator lets the lane rest until then; None ends its rest, and its recovering, at once."""
+    """An operator lets the lane rest until then; None ends its rest, and its recovering, at once.
+
+    Places in its queue were given out for the time after the old rest: they count no more.
+    """
     await _locked(connection, relay, name)
     await connection.execute(
         text("""
@@ -299,6 +312,7 @@ async def cool_by_hand(
             "by": by if until else "",
         },
     )
+    await quicken(connection, lane_scope(relay, name), to_microseconds(now), 0)
     return await _locked(connection, relay, name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -25,6 +26,11 @@ class RecordingTemporal:
     def __init__(self) -> None:
         self.started: dict[str, BulkSendInput] = {}
         self.cancelled: list[str] = []
+        self.signalled: list[tuple[str, str]] = []
+        """Workflow id and name of each signal."""
+        self.signals_at_once = self.most_signals_at_once = 0
+        self.running: dict[str, str] = {}
+        """Running Delivery workflows with their lanes."""
         self.away = False
         self.workers = 1
         self.workflow_service = SimpleNamespace(describe_task_queue=self._describe_task_queue)
@@ -41,7 +47,23 @@ class RecordingTemporal:
         async def describe(**_options: Any) -> None:
             self._answer(workflow_id)
 
-        return SimpleNamespace(cancel=cancel, describe=describe)
+        async def signal(name: str, *_arguments: Any, **_options: Any) -> None:
+            self._answer()
+            self.signals_at_once += 1
+            self.most_signals_at_once = max(self.signals_at_once, self.most_signals_at_once)
+            await asyncio.sleep(0.001)
+            self.signals_at_once -= 1
+            self.signalled.append((workflow_id, name))
+
+        return SimpleNamespace(cancel=cancel, describe=describe, signal=signal)
+
+    async def list_workflows(self, query: str, **_options: Any) -> AsyncIterator[Any]:
+        """Running batches, as workflows/client.py asks for them."""
+        self._answer()
+        assert 'WorkflowType = "Delivery" AND ExecutionStatus = "Running"' in query
+        for workflow_id, lane in self.running.items():
+            if " Lane = " not in query or f'Lane = "{lane}"' in query:
+                yield SimpleNamespace(id=workflow_id)
 
     async def _describe_task_queue(self, *_request: Any, **_options: Any) -> Any:
         self._answer()

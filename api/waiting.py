@@ -1,0 +1,100 @@
+"""Asking archive and Temporal why things wait: one read for all lanes of a page, workers at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.dependencies import Parts
+from api.lane_views import paced_providers
+from api.schemas import WaitsFor
+from api.waits import (
+    MessageWait,
+    Surroundings,
+    wait_before_lanes,
+    wait_by_lanes,
+    wait_of_message,
+)
+from postwerk.archive import lanes, queues
+from postwerk.archive.lanes import RELAY
+from postwerk.archive.reads import BulkSend, Message
+from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState
+from postwerk.errors import Conflict
+
+DEFAULT_RELAY = "default"
+"""What workers call a relay that was given by its URL alone."""
+MOST_LANES = 20
+"""So many resting lanes are looked at for one bulk send."""
+_MAY_MOVE = (BulkState.QUEUED, BulkState.RUNNING, BulkState.CANCELLING)
+
+
+async def relay_name(parts: Parts, connection: AsyncConnection) -> str:
+    """The relay's name by the settings, else the only one known. Raises Conflict when there are several."""
+    if parts.config.relay:
+        return parts.config.relay
+    known = await queues.relays_known(connection)
+    if len(known) > 1:
+        raise Conflict("Several relays are known here; set POSTWERK_RELAY_URL for the API to say which.")
+    return known[0] if known else DEFAULT_RELAY
+
+
+async def surroundings(
+    parts: Parts, connection: AsyncConnection, names: Iterable[str] | None
+) -> Surroundings:
+    """What these lanes, or (None) all, and the relay do; the workers are asked apart."""
+    relay = parts.config.relay or next(iter(await queues.relays_known(connection)), DEFAULT_RELAY)
+    if names is None:
+        states = {state.name: state for state in await lanes.all_lane_states(connection, relay)}
+    else:
+        states = await lanes.lane_states(connection, relay, [*names, RELAY])
+    return Surroundings(
+        parts.now(),
+        relay=states.pop(RELAY, lanes.LaneState(RELAY)),
+        lanes=states,
+        relay_rate=parts.config.relay_rate,
+    )
+
+
+async def waits_of_messages(
+    parts: Parts, messages: Sequence[Message], send: BulkSend, around: Surroundings
+) -> list[MessageWait]:
+    """For each message; nobody is asked when none of them is open."""
+    if send.state in _MAY_MOVE and any(message.state in OPEN_STATES for message in messages):
+        around = replace(around, workers=await parts.workers.polling())
+    return [wait_of_message(message, send, around) for message in messages]
+
+
+async def waits_of_sends(parts: Parts, sends: Sequence[BulkSend]) -> list[WaitsFor | None]:
+    """For each bulk send; the few that lanes or retries keep waiting are looked into."""
+    if not any(_is_open(send) for send in sends):
+        return [None for _ in sends]
+    moving = any(send.state in _MAY_MOVE for send in sends)
+    workers = await parts.workers.polling() if moving else 0
+    async with parts.archive.reading() as connection:
+        around = replace(await surroundings(parts, connection, None), workers=workers)
+        return [await _wait_of(connection, send, around) for send in sends]
+
+
+async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surroundings) -> WaitsFor | None:
+    if not _is_open(send):
+        return None
+    found = wait_before_lanes(send, around)
+    if found is not None or send.state is not BulkState.RUNNING:
+        return found
+    now = around.now
+    hindered = [name for name, lane in around.lanes.items() if lane.cools(now)]
+    hindered += [name for name, lane in around.lanes.items() if name not in hindered and _is_slow(lane)]
+    hindered += [name for name in paced_providers() if name not in hindered]
+    with_open = await queues.lanes_with_open(connection, send.id, hindered[:MOST_LANES])
+    return wait_by_lanes(send, around, with_open, await queues.next_deferred(connection, send.id))
+
+
+def _is_slow(lane: lanes.LaneState) -> bool:
+    return lane.slow_interval is not None or lane.own_limits.rate is not None
+
+
+def _is_open(send: BulkSend) -> bool:
+    """Whether it has anything left to send."""
+    return send.state not in ENDED and (send.state is BulkState.OPEN or send.finished < send.accepted)

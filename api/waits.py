@@ -1,0 +1,200 @@
+"""Why something waits: decided from what is known, the widest obstacle first. Asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from api.schemas import WaitReason, WaitsFor
+from postwerk.archive.lanes import LaneState
+from postwerk.archive.queues import NextDeferred
+from postwerk.archive.reads import BulkSend, Message
+from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
+from postwerk.rules.pace import SECOND, Rate
+from postwerk.rules.providers import limits_of
+
+_LONGEST_REPLY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What may keep messages waiting besides themselves. `workers`: None when Temporal does not answer."""
+
+    now: datetime
+    workers: int | None = 1
+    relay: LaneState = field(default_factory=lambda: LaneState(""))
+    lanes: Mapping[str, LaneState] = field(default_factory=dict)
+    relay_rate: str = ""
+
+    def lane(self, name: str) -> LaneState:
+        return self.lanes.get(name) or LaneState(name)
+
+
+class MessageWait(NamedTuple):
+    """When a message is tried again, everything considered, and why it is not sent right now."""
+
+    next_attempt_at: datetime | None
+    waits_for: WaitsFor | None
+
+
+def wait_of_message(message: Message, send: BulkSend, around: Surroundings) -> MessageWait:
+    if message.state not in OPEN_STATES:
+        return MessageWait(message.next_attempt_at, None)
+    next_at = message.next_attempt_at
+    if next_at is not None:
+        next_at = _latest(next_at, around.lane(message.lane), around.relay, around.now)
+    if message.state is MessageState.SENDING:
+        return MessageWait(next_at, None)
+    found = wait_before_lanes(send, around)
+    if found is None and send.state is BulkState.RUNNING:
+        found = _own_wait(message, send, around)
+    return MessageWait(next_at, found)
+
+
+def wait_before_lanes(send: BulkSend, around: Surroundings) -> WaitsFor | None:
+    """What keeps the whole bulk send waiting, whatever its lanes do."""
+    found = _wait_of_send(send, around)
+    if found is None and send.state is BulkState.RUNNING:
+        found = _wait_of_relay(around)
+    return found
+
+
+def wait_by_lanes(
+    send: BulkSend, around: Surroundings, resting: Sequence[str], deferred: NextDeferred | None
+) -> WaitsFor | None:
+    """The most telling reason of a running send. `resting`: those of its open lanes that rest or are slow."""
+    rests = [_wait_of_lane(around.lane(name), around.now) for name in resting]
+    cooling = min((rest for rest in rests if rest is not None), key=_until, default=None)
+    if not send.counts[MessageState.QUEUED] and not send.counts[MessageState.SENDING]:
+        again = _wait_of_deferred(send, deferred, around) if deferred else None
+        both = [one for one in (again, cooling) if one]
+        return min(both, key=lambda one: one.until or around.now, default=_in_turn())
+    if cooling and not send.counts[MessageState.SENDING]:
+        return cooling
+    if send.options.rate:
+        return _paced_by_send(send.options.rate)
+    if send.counts[MessageState.SENDING]:
+        return None
+    slow = (_pace_of_lane(around.lane(name), around.now) for name in resting)
+    return next((one for one in slow if one), None) or _pace_of_relay(around) or _in_turn()
+
+
+def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
+    if send.state is BulkState.OPEN:
+        return WaitsFor(
+            reason=WaitReason.NOT_STARTED, detail="its list is open; nothing goes out before /start"
+        )
+    if send.state is BulkState.PAUSED:
+        return WaitsFor(reason=WaitReason.HELD, detail=f"held: {send.reason}" if send.reason else "held")
+    if around.workers is None:
+        return WaitsFor(
+            reason=WaitReason.TEMPORAL_AWAY, detail="Temporal does not answer; it goes on by itself"
+        )
+    if not around.workers:
+        return WaitsFor(
+            reason=WaitReason.NO_WORKER, detail="no worker is running; start one: python -m worker"
+        )
+    if send.state is BulkState.QUEUED:
+        return WaitsFor(reason=WaitReason.NOT_STARTED, detail="its workflow starts in a moment")
+    return None
+
+
+def _wait_of_relay(around: Surroundings) -> WaitsFor | None:
+    relay, now = around.relay, around.now
+    why = relay.last_refusal if relay.origin == "session" else f"{relay.reason} ({relay.origin})"
+    if relay.cools(now) and relay.cool_until is not None:
+        detail = f"the relay is not tried before {_clock(relay.cool_until, now)}: {_short(why)}"
+        return WaitsFor(reason=WaitReason.RELAY_DOWN, until=relay.cool_until, detail=detail)
+    if relay.failures:
+        detail = f"the relay gave no session {relay.failures} times; it is being tried: {_short(why)}"
+        return WaitsFor(reason=WaitReason.RELAY_DOWN, detail=detail)
+    return None
+
+
+def _own_wait(message: Message, send: BulkSend, around: Surroundings) -> WaitsFor:
+    """Its lane's rest or its own time, whichever is later; else a pace; else it is due."""
+    now, lane = around.now, around.lane(message.lane)
+    own = message.next_attempt_at
+    rest = _wait_of_lane(lane, now)
+    if own is not None and own > now and (rest is None or own > _until(rest)):
+        said = " ".join(str(part) for part in (message.last_code, message.last_text) if part)
+        return _deferred(own, said or message.last_reason or "", now)
+    if rest is not None:
+        return rest
+    if send.options.rate:
+        return _paced_by_send(send.options.rate)
+    return _pace_of_lane(lane, now) or _pace_of_relay(around) or _in_turn()
+
+
+def _wait_of_deferred(send: BulkSend, deferred: NextDeferred, around: Surroundings) -> WaitsFor:
+    lane, now = around.lane(deferred.lane), around.now
+    at = _latest(deferred.at or now, lane, around.relay, now)
+    if (rest := _wait_of_lane(lane, now)) and _until(rest) >= at:
+        return rest
+    if at <= now:
+        return _in_turn()
+    n = send.counts[MessageState.DEFERRED]
+    words = f"{n:,} messages deferred, the next" if n > 1 else "deferred"
+    return _deferred(at, deferred.last_reply, now, words)
+
+
+def _deferred(at: datetime, said: str, now: datetime, words: str = "deferred") -> WaitsFor:
+    why = f" by {_short(said)}" if said else ""
+    detail = f"{words}{why}; tried again at {_clock(at, now)}"
+    return WaitsFor(reason=WaitReason.DEFERRED, until=at, detail=detail)
+
+
+def _wait_of_lane(lane: LaneState, now: datetime) -> WaitsFor | None:
+    if not lane.cools(now) or lane.cool_until is None:
+        return None
+    by_hand = lane.origin not in ("reply", "evidence", "session")
+    why = f"{lane.reason} ({lane.origin})" if by_hand else lane.last_refusal or lane.reason
+    detail = f"lane {lane.name} rests until {_clock(lane.cool_until, now)}: {_short(why)}"
+    return WaitsFor(reason=WaitReason.COOLING_DOWN, until=lane.cool_until, detail=detail, lane=lane.name)
+
+
+def _pace_of_lane(lane: LaneState, now: datetime) -> WaitsFor | None:
+    rate = lane.in_force(now).rate or limits_of(lane.name).rate
+    slow = lane.slow_interval
+    if slow is not None and (rate is None or slow > rate.interval):
+        detail = f"lane {lane.name} recovers: one message each {slow / SECOND:g} s"
+    elif rate is not None:
+        detail = f"{rate} of lane {lane.name}"
+    else:
+        return None
+    return WaitsFor(reason=WaitReason.PACED, detail=detail, lane=lane.name)
+
+
+def _paced_by_send(rate: str) -> WaitsFor:
+    return WaitsFor(reason=WaitReason.PACED, detail=f"{Rate.parse(rate)} of the bulk send")
+
+
+def _pace_of_relay(around: Surroundings) -> WaitsFor | None:
+    if not around.relay_rate:
+        return None
+    return WaitsFor(reason=WaitReason.PACED, detail=f"{around.relay_rate} of the relay")
+
+
+def _in_turn() -> WaitsFor:
+    return WaitsFor(reason=WaitReason.IN_TURN, detail="due; it goes as soon as its turn comes")
+
+
+def _until(wait: WaitsFor) -> datetime:
+    assert wait.until is not None  # those of lanes and of deferred messages have one
+    return wait.until
+
+
+def _latest(at: datetime, lane: LaneState, relay: LaneState, now: datetime) -> datetime:
+    rests = [state.cool_until for state in (lane, relay) if state.cools(now) and state.cool_until]
+    return max([at, *rests])
+
+
+def _clock(at: datetime, now: datetime) -> str:
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _short(words: str) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= _LONGEST_REPLY else f"{line[:_LONGEST_REPLY]}…"

@@ -1,0 +1,163 @@
+"""What waits: open messages by lane, and what a bulk send's own messages wait for. Bounded looks only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from postwerk.archive.columns import from_microseconds
+from postwerk.archive.plan import OTHER_LANE, SMALL_LANE
+from postwerk.archive.tables import RARE_STATES
+from postwerk.rules.providers import is_provider
+
+LOOKED_AT = 2000
+"""So many deferred messages of a bulk send are looked at for an answer that need not be exact."""
+LAST_OF_LANE = 200
+"""So many messages at the end of each lane."""
+_SENDS_AT_ONCE = 500
+_OPEN = "state IN ('queued', 'sending', 'deferred')"
+_UNDER_WAY = text(f"""
+    SELECT bulk_send.id, bulk_send.batches,
+        sum(CASE WHEN counter.{_OPEN} THEN n ELSE 0 END), sum(n)
+    FROM bulk_send JOIN counter ON counter.bulk_id = bulk_send.id
+    WHERE bulk_send.state IN ('queued', 'running', 'paused', 'cancelling')
+    GROUP BY bulk_send.id, bulk_send.batches
+""")
+_OF = "SELECT bulk_id, lane, count(*) FROM message WHERE bulk_id IN :ids"
+# The plus keeps SQLite from walking the index of lanes, where each row costs a look into the table; by the
+# table's own order a million messages are counted in a quarter of the time.
+_WALK = {"sqlite": "GROUP BY +bulk_id, +lane", "postgresql": "GROUP BY bulk_id, lane"}
+_COUNT_SOME = {
+    (dialect, is_open): text(f"{_OF} AND {'' if is_open else 'NOT '}({_OPEN}) {walk}").bindparams(
+        bindparam("ids", expanding=True)
+    )
+    for dialect, walk in _WALK.items()
+    for is_open in (True, False)
+}
+_COUNT_ALL = text(f"{_OF} GROUP BY bulk_id, lane").bindparams(bindparam("ids", expanding=True))
+# `seq > 0` is always so; it has SQLite take the index, where it would else walk the table by its own order.
+_FIRST_DEFERRED = f"""
+    SELECT lane, next_attempt_at, last_code, last_text FROM message
+    WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} AND seq > 0 ORDER BY seq LIMIT :most
+"""
+_NEXT_DEFERRED = text(f"SELECT * FROM ({_FIRST_DEFERRED}) AS looked_at ORDER BY next_attempt_at LIMIT 1")
+_DEFERRED_LANES = text(
+    f"SELECT DISTINCT lane FROM ({_FIRST_DEFERRED}) AS looked_at WHERE lane IN :lanes"
+).bindparams(bindparam("lanes", expanding=True))
+_OPEN_AT_THE_END = text(f"""
+    SELECT 1 FROM (
+        SELECT state FROM message WHERE bulk_id = :bulk_id AND lane = :lane AND seq > 0
+        ORDER BY seq DESC LIMIT :last
+    ) AS looked_at WHERE {_OPEN} LIMIT 1
+""")
+_NO_SORT = text("SET LOCAL enable_sort = off")  # where there is no other way it sorts all the same
+_RELAYS = text("SELECT relay FROM lane UNION SELECT relay FROM lane_use ORDER BY relay")
+
+
+@dataclass(frozen=True, slots=True)
+class NextDeferred:
+    """The deferred message of a bulk send that is tried next, and why it was deferred."""
+
+    lane: str
+    at: datetime | None
+    last_reply: str
+
+
+async def relays_known(connection: AsyncConnection) -> list[str]:
+    """The names of the relays of which anything is remembered."""
+    return list((await connection.execute(_RELAYS)).scalars())
+
+
+async def open_by_lane(connection: AsyncConnection) -> Counter[str]:
+    """How many open messages of started bulk sends wait in each lane; lanes without any are left out.
+
+    Of each send the smaller side is counted, open or final: the totals stand in the index of lanes.
+    """
+    unplanned: list[str] = []
+    few_open: list[str] = []
+    mostly_open: list[str] = []
+    for bulk_id, batches, still_open, all_of_it in await connection.execute(_UNDER_WAY):
+        if batches is None:
+            unplanned.append(bulk_id)
+        elif still_open > 0:
+            (few_open if still_open * 2 < all_of_it else mostly_open).append(bulk_id)
+    found = await _counted(connection, few_open, is_open=True)
+    found += await _counted(connection, mostly_open, is_open=None)
+    found.subtract(await _counted(connection, mostly_open, is_open=False))
+    found += await _as_planned(connection, unplanned)
+    return +found
+
+
+async def _counted(
+    connection: AsyncConnection, bulk_ids: Sequence[str], *, is_open: bool | None
+) -> Counter[str]:
+    """Messages by lane: the open ones, the final ones, or (None) all."""
+    query = _COUNT_ALL if is_open is None else _COUNT_SOME[connection.dialect.name, is_open]
+    found: Counter[str] = Counter()
+    for ids in _in_groups(bulk_ids):
+        for _, lane, n in await connection.execute(query, {"ids": ids}):
+            found[lane] += n
+    return found
+
+
+async def _as_planned(connection: AsyncConnection, bulk_ids: Sequence[str]) -> Counter[str]:
+    """Of sends not planned yet: domains with few messages counted as the lane `other`, where they will go."""
+    found: Counter[str] = Counter()
+    for ids in _in_groups(bulk_ids):
+        for _, lane, n in await connection.execute(_COUNT_ALL, {"ids": ids}):
+            found[lane if n >= SMALL_LANE or is_provider(lane) else OTHER_LANE] += n
+    return found
+
+
+def _in_groups(bulk_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (bulk_ids[start : start + _SENDS_AT_ONCE] for start in range(0, len(bulk_ids), _SENDS_AT_ONCE))
+
+
+async def next_deferred(connection: AsyncConnection, bulk_id: str) -> NextDeferred | None:
+    """The deferred message that is tried first, of the first 2,000 deferred ones."""
+    await _keep_to_the_index(connection)
+    row = (await connection.execute(_NEXT_DEFERRED, _look(bulk_id))).one_or_none()
+    if row is None:
+        return None
+    lane, at, code, said = row
+    return NextDeferred(
+        lane,
+        None if at is None else from_microseconds(at),
+        " ".join(str(part) for part in (code, said) if part),
+    )
+
+
+async def lanes_with_open(connection: AsyncConnection, bulk_id: str, lanes: Iterable[str]) -> list[str]:
+    """Those of `lanes` in which the bulk send is sure to have open messages.
+
+    Looks at the first 2,000 deferred messages and at the last 200 of each lane, for lanes are worked through
+    from their beginning. A lane whose few open messages lie elsewhere is missed.
+    """
+    wanted = list(lanes)
+    if not wanted:
+        return []
+    await _keep_to_the_index(connection)
+    deferred = await connection.execute(_DEFERRED_LANES, _look(bulk_id, lanes=wanted))
+    found = set(deferred.scalars())
+    for lane in wanted:
+        if lane not in found:
+            where = {"bulk_id": bulk_id, "lane": lane, "last": LAST_OF_LANE}
+            if (await connection.execute(_OPEN_AT_THE_END, where)).first():
+                found.add(lane)
+    return [lane for lane in wanted if lane in found]
+
+
+async def _keep_to_the_index(connection: AsyncConnection) -> None:
+    """PostgreSQL knows of a sudden heap of deferred messages only after a while, and would sort them all."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_NO_SORT)
+
+
+def _look(bulk_id: str, **more: Any) -> dict[str, Any]:
+    return {"bulk_id": bulk_id, "most": LOOKED_AT, **more}
