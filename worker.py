@@ -52,7 +52,7 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
     """The parts that live as long as the process, closed in the order that loses nothing."""
     archive = Archive(settings.archive_config("normal"))
     journal = Journal(archive, shard=(shard := shard_of_process(os.getpid())))
-    pool = ConnectionPool(relay, settings.pool_limits())
+    pool = ConnectionPool(relay, settings.pool_limits(), settings.relay_connections)
     desk = LaneDesk(
         archive,
         pool,

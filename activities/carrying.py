@@ -44,6 +44,8 @@ class Carriage:
         self._tried: set[int] = set()
         """Taken in hand by this run: they are not read again, whatever the archive says of them by now."""
         self._carriers: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        """Helpers who have no connection yet."""
         self._leases: set[Lease] = set()
         self._accident: BaseException | None = None
         self.stopped = False
@@ -112,13 +114,14 @@ class Carriage:
     async def _carry(self, lease: Lease | None) -> None:
         """One message after the other; the lease itself changes a connection that is spent or was lost."""
         try:
-            lease = lease or await self._connection()
+            lease = lease or await self._helpers_connection()
             while lease is not None and (message := await self._next()) is not None:
                 self._leases.add(lease)
                 self._call_for_help()
                 exchange = await Attempt(self._run, message).make(lease)
                 if exchange is not None and exchange.stage in SESSION_STAGES:
                     self.unreachable = exchange  # the others would only find the same
+            self._send_helpers_home()
         finally:
             if lease is not None:
                 self._leases.discard(lease)
@@ -201,10 +204,25 @@ class Carriage:
         if self._due and self.permits.ready() and self._run.parts.pool.has_room(self._lane):
             self._hire(None)
 
+    async def _helpers_connection(self) -> Lease | None:
+        helper = asyncio.current_task()
+        assert helper is not None
+        self._connecting.add(helper)
+        try:
+            return await self._connection()
+        finally:
+            self._connecting.discard(helper)
+
+    def _send_helpers_home(self) -> None:
+        """Nothing is left for those who still wait for the server's greeting."""
+        for helper in list(self._connecting):
+            helper.cancel()
+
     async def _connection(self) -> Lease | None:
         """A helper's own connection; that there is no more of them does not trouble those at work."""
         got = await self._run.parts.pool.acquire(self._lane, _NOW)
         if isinstance(got, Exchange):
             self._run.parts.pool.crowded(self._lane)
+            self._run.parts.pool.relay_refused()
             return None
         return got

@@ -130,19 +130,21 @@ class DeliveryActivities:
         if desk.relay_state.failures and not await desk.may_probe(clock.now()):
             words = f"another batch tries the relay: {desk.relay_state.reason}"
             raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
-        if self._is_crowded and pool.waiting(lane) >= FEW_WAITING:
+        if pool.is_full(lane) or (self._is_crowded and pool.waiting(lane) >= FEW_WAITING):
             raise self._busy()
         got = await _unless_stopping(pool.acquire(lane, PATIENCE, retry=carriage.only_retries))
         if got is None:
             raise self._busy()
         if isinstance(got, Exchange):
+            if classify(got).bulk is BulkEffect.NONE and pool.relay_refused():
+                raise self._busy()
             raise await self._unreachable(order, clock, got)
         await desk.session_works()
         return got
 
     def _busy(self) -> ApplicationError:
         spread = 1 + self._parts.chance.random()
-        return deferred("all connections of the lane are busy", pause(BUSY_PAUSE * spread))
+        return deferred("all connections to the relay are busy", pause(BUSY_PAUSE * spread))
 
     async def _carry(
         self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage, lease: Lease

@@ -56,6 +56,8 @@ class _Lane:
 
 
 CROWDED_SECONDS = 30.0
+HELPERS_SHARE = 0.8
+"""Of all connections to the relay; the rest is for lanes that have none yet."""
 
 
 class Lease:
@@ -111,8 +113,12 @@ class Lease:
 class ConnectionPool:
     """The connections of this process to one relay."""
 
-    def __init__(self, relay: RelayConfig, limits: PoolLimits | None = None) -> None:
+    def __init__(self, relay: RelayConfig, limits: PoolLimits | None = None, most: int = 100) -> None:
+        """`most`: connections of all lanes together."""
         self._relay = relay
+        self._most = most
+        self._full_at = most
+        self._full_until = float("-inf")
         self.usual_limits = limits or PoolLimits()
         """For lanes that have none of their own."""
         self._own_limits: dict[str, PoolLimits] = {}
@@ -145,15 +151,47 @@ class ConnectionPool:
         if state is not None:
             state.crowded_until = asyncio.get_running_loop().time() + CROWDED_SECONDS
 
+    def relay_refused(self) -> bool:
+        """The relay gave no further session. True when others work: then it is full, not away."""
+        at_work = self.open_connections
+        if at_work:
+            self._full_at = at_work
+            self._full_until = asyncio.get_running_loop().time() + CROWDED_SECONDS
+        return bool(at_work)
+
+    def is_full(self, lane: str) -> bool:
+        """Whether a lane without a connection finds no room for one: waiting for its own would be in vain."""
+        state = self._lanes.get(lane)
+        if state is not None and (state.permits_out or state.idle):
+            return False
+        return self.open_connections >= self._cap and not self._make_room()
+
+    @property
+    def _cap(self) -> int:
+        learned = asyncio.get_running_loop().time() < self._full_until
+        return min(self._most, self._full_at) if learned else self._most
+
+    def _make_room(self) -> bool:
+        """Say goodbye to a connection that some lane does not use just now."""
+        for lane, state in self._lanes.items():
+            if state.idle:
+                conversation, _ = state.idle.popleft()
+                state.permits_out += 1
+                self._say_goodbye(lane, conversation)
+                return True
+        return False
+
     def waiting(self, lane: str) -> int:
         """How many wait for a connection of this lane."""
         state = self._lanes.get(lane)
         return state.waiting if state else 0
 
     def has_room(self, lane: str) -> bool:
-        """Whether `acquire` would not have to wait."""
+        """Whether a helper would get a connection at once."""
         state = self._lanes.get(lane)
-        return not self._closed and (state is None or self._has_permit(state))
+        if self._closed or not (state is None or self._has_permit(state)):
+            return False
+        return bool(state and state.idle) or self.open_connections < self._cap * HELPERS_SHARE
 
     async def acquire(
         self, lane: str, patience: timedelta, *, retry: bool = False
@@ -220,8 +258,10 @@ class ConnectionPool:
     def _is_below_limit(self, state: _Lane) -> bool:
         if state.permits_out >= state.limits.connections_per_lane:
             return False
+        if state.idle or not state.permits_out:
+            return True
         crowded = asyncio.get_running_loop().time() < state.crowded_until
-        return not crowded or not state.permits_out or bool(state.idle)
+        return not crowded and self.open_connections < self._cap
 
     async def _take_permit(self, state: _Lane, patience: timedelta, retry: bool) -> bool:
         if self._has_permit(state):
