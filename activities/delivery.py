@@ -136,9 +136,7 @@ class DeliveryActivities:
         if got is None:
             raise self._busy()
         if isinstance(got, Exchange):
-            if classify(got).bulk is BulkEffect.NONE and pool.relay_refused():
-                raise self._busy()
-            raise await self._unreachable(order, clock, got)
+            raise await self._no_session(order, clock, got)
         await desk.session_works()
         return got
 
@@ -153,7 +151,7 @@ class DeliveryActivities:
         if carriage.stopped:
             raise await self._stopped(order)
         if carriage.unreachable is not None:
-            raise await self._unreachable(order, clock, carriage.unreachable)
+            raise await self._no_session(order, clock, carriage.unreachable)
 
     async def _stopped(self, order: SendBatchInput) -> ApplicationError:
         """Cancelled is for good, and need not wait for the word to come down the tree; held is not."""
@@ -185,6 +183,14 @@ class DeliveryActivities:
             back_at = max(left.next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
         raise deferred_until(words, left.next_at, order.deadline, clock)
+
+    async def _no_session(
+        self, order: SendBatchInput, clock: ActivityClock, exchange: Exchange
+    ) -> ApplicationError:
+        """The relay takes no more connections than it has, or it is away, or it does not want us."""
+        if classify(exchange).bulk is BulkEffect.NONE and self._parts.pool.relay_refused():
+            return self._busy()
+        return await self._unreachable(order, clock, exchange)
 
     async def _unreachable(
         self, order: SendBatchInput, clock: ActivityClock, exchange: Exchange
