@@ -55,6 +55,11 @@ class Conversation:
         self._closed = False
 
     @property
+    def alive(self) -> bool:
+        """Whether the connection stands, be it busy or not."""
+        return not self._closed and self._protocol.is_connected
+
+    @property
     def usable(self) -> bool:
         """Whether another message can be sent here."""
         return not self._closed and not self._busy and self._protocol.in_step

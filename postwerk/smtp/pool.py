@@ -123,6 +123,7 @@ class ConnectionPool:
         """For lanes that have none of their own."""
         self._own_limits: dict[str, PoolLimits] = {}
         self._lanes: dict[str, _Lane] = {}
+        self._lent: set[Lease] = set()
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -153,11 +154,16 @@ class ConnectionPool:
 
     def relay_refused(self) -> bool:
         """The relay gave no further session. True when others work: then it is full, not away."""
-        at_work = self.open_connections
+        at_work = self._alive()
         if at_work:
             self._full_at = at_work
             self._full_until = asyncio.get_running_loop().time() + CROWDED_SECONDS
         return bool(at_work)
+
+    def _alive(self) -> int:
+        """Connections that the server has not closed: neither those being opened nor lost ones."""
+        idle = sum(conversation.alive for lane in self._lanes.values() for conversation, _ in lane.idle)
+        return idle + sum(lease.conversation.alive for lease in self._lent)
 
     def is_full(self, lane: str) -> bool:
         """Whether a lane without a connection finds no room for one: waiting for its own would be in vain."""
@@ -218,25 +224,33 @@ class ConnectionPool:
         if isinstance(conversation, Exchange):
             self._give_permit(lane)
             return conversation
-        return Lease(lane, conversation, self._relay, state.limits)
+        lease = Lease(lane, conversation, self._relay, state.limits)
+        self._lent.add(lease)
+        return lease
 
     def release(self, lease: Lease) -> None:
         """Take a connection back: to the idle ones, or with a goodbye in the background if it is spent."""
         if lease.released:
             return
         lease.released = True
+        self._lent.discard(lease)
         conversation = lease.conversation
         state = self._lanes[lease.lane]
         if not conversation.usable or self._closed:
             conversation.abort()
             self._give_permit(lease.lane)
-        elif lease.is_spent or state.permits_out > state.limits.connections_per_lane:
+        elif lease.is_spent or self._is_surplus(lease.lane, state):
             self._say_goodbye(lease.lane, conversation)
         else:
             now = asyncio.get_running_loop().time()
             state.idle.append((conversation, now))
             self._give_permit(lease.lane)
             self._schedule_sweep()
+
+    def _is_surplus(self, lane: str, state: _Lane) -> bool:
+        """Whether the lane has enough connections without this one: its limit has been lowered."""
+        others = sum(lease.lane == lane for lease in self._lent) + len(state.idle)
+        return others >= state.limits.connections_per_lane
 
     async def close(self) -> None:
         """Say goodbye to idle connections, wait for it (five seconds at most), and lend no more."""
