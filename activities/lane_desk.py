@@ -89,10 +89,10 @@ class LaneDesk:
 
     def _lane_limit(self, lane: str, now: datetime) -> Limit | None:
         state = self.state(lane)
-        rate = state.in_force(now).rate or limits_of(lane).rate
         scope = lane_scope(self.relay, lane)
-        if state.slow_interval is not None and (rate is None or state.slow_interval > rate.interval):
-            return Limit(scope, state.slow_interval, 1, "recovering")
+        if (interval := state.slow_pace(now)) is not None:
+            return Limit(scope, interval, 1, "recovering")
+        rate = state.rate(now)
         return Limit.of(scope, rate, "lane") if rate else None
 
     # Permits

@@ -18,7 +18,7 @@ from postwerk.archive.lanes import LaneState
 from postwerk.errors import InvalidRequest
 from postwerk.rules.durations import bounded_duration
 from postwerk.rules.pace import Rate
-from postwerk.rules.providers import LaneLimits, limits_of
+from postwerk.rules.providers import LaneLimits
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -156,5 +156,5 @@ async def apply_to_relay(
 
 def _interval(state: LaneState, now: datetime) -> int:
     """Microseconds between two messages by the rate in force."""
-    rate = state.in_force(now).rate or limits_of(state.name).rate
+    rate = state.rate(now)
     return rate.interval if rate else 0

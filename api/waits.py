@@ -13,7 +13,6 @@ from postwerk.archive.queues import NextDeferred
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
 from postwerk.rules.pace import SECOND, Rate
-from postwerk.rules.providers import limits_of
 
 _LONGEST_REPLY = 200
 
@@ -156,9 +155,8 @@ def _wait_of_lane(lane: LaneState, now: datetime) -> WaitsFor | None:
 
 
 def _pace_of_lane(lane: LaneState, now: datetime) -> WaitsFor | None:
-    rate = lane.in_force(now).rate or limits_of(lane.name).rate
-    slow = lane.slow_interval
-    if slow is not None and (rate is None or slow > rate.interval):
+    rate = lane.rate(now)
+    if (slow := lane.slow_pace(now)) is not None:
         detail = f"lane {lane.name} recovers: one message each {slow / SECOND:g} s"
     elif rate is not None:
         detail = f"{rate} of lane {lane.name}"

@@ -25,7 +25,7 @@ from postwerk.rules.cooling import (
     probe_wait,
 )
 from postwerk.rules.pace import Rate
-from postwerk.rules.providers import LaneLimits
+from postwerk.rules.providers import LaneLimits, limits_of
 
 REPLY, EVIDENCE, SESSION = "reply", "evidence", "session"
 """Origins of a cool-down; any other is the name of the operator who ordered it."""
@@ -116,6 +116,17 @@ class LaneState:
         """The operator's limits, unless they have ended."""
         ended = self.set_until is not None and self.set_until <= now
         return LaneLimits() if ended else self.own_limits
+
+    def rate(self, now: datetime) -> Rate | None:
+        """The operator's rate, else the provider's."""
+        return self.in_force(now).rate or limits_of(self.name).rate
+
+    def slow_pace(self, now: datetime) -> int | None:
+        """Microseconds between two messages while it recovers, unless its rate is narrower anyway."""
+        rate = self.rate(now)
+        if self.slow_interval is None or (rate and rate.interval >= self.slow_interval):
+            return None
+        return self.slow_interval
 
 
 @dataclass(frozen=True, slots=True)
