@@ -45,12 +45,12 @@ def let_pass(seconds: float) -> tuple[float, float]:
     return begin, time.time()
 
 
-def await_completed(system: System, bulk_id: str, patience: float = 60) -> None:
+def await_completed(system: System, bulk_id: str, patience: float = 40) -> None:
     system.wait_until_accounted(bulk_id, patience)
     wait_until(lambda: system.view(bulk_id)["state"] == "completed", "it is completed")
 
 
-def await_paused(system: System, bulk_id: str, patience: float = 60) -> str:
+def await_paused(system: System, bulk_id: str, patience: float = 40) -> str:
     """Wait until it is paused, and nothing of it is on its way; answers the reason."""
     wait_until(lambda: system.view(bulk_id)["state"] == "paused", "it is paused", patience)
     wait_until(lambda: system.view(bulk_id)["counts"]["sending"] == 0, "nothing is on its way")
