@@ -93,7 +93,9 @@ class BulkActivities:
         """`order.deadline` is the new one: held time stopped the clock."""
         async with self._parts.archive.writing() as connection:
             await bulks.watch_from_now(connection, order.bulk_id)
-        return await self._move(order, BulkState.RUNNING)
+        released = await self._move(order, BulkState.RUNNING)
+        self._parts.permission.allow(order.bulk_id)
+        return released
 
     @activity.defn
     async def cancel_bulk(self, order: BulkOrder) -> bool:

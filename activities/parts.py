@@ -88,6 +88,11 @@ class SendPermission:
         self._denied[bulk_id] = time.monotonic() + self.DENIED_SECONDS
         return True
 
+    def allow(self, bulk_id: str) -> None:
+        """It was released: what this process remembers of the pause is over, the archive is asked anew."""
+        self._denied.pop(bulk_id, None)
+        self._seen.pop(bulk_id, None)
+
     def _is_denied(self, bulk_id: str) -> bool:
         return bool(self._denied) and time.monotonic() < self._denied.get(bulk_id, 0.0)
 

@@ -33,10 +33,10 @@ class SandboxProcess:
         self, *options: str, ledger: Path | None = None, smtp_port: int = 0, http_port: int = 0
     ) -> None:
         kept = ["--ledger", str(ledger)] if ledger else []
-        ports = ["--smtp-port", str(smtp_port), "--http-port", str(http_port)]
-        self._command = [sys.executable, "-m", "postwerk.sandbox", *ports, *kept, *options]
+        self._command = [sys.executable, "-m", "postwerk.sandbox", *kept, *options]
         self.host = "127.0.0.1"
         self.smtp_port = smtp_port
+        self.http_port = http_port
         self.http_url = ""
 
     @property
@@ -44,11 +44,13 @@ class SandboxProcess:
         return f"smtp://{self.host}:{self.smtp_port}"
 
     def start(self) -> Self:
-        """Start it and wait until both doors are open."""
-        self.process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        """Start it and wait until both doors are open; started again it has the same ports and ledger."""
+        ports = ["--smtp-port", str(self.smtp_port), "--http-port", str(self.http_port)]
+        self.process = subprocess.Popen([*self._command, *ports], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         words = dict(word.split("=", 1) for word in self._ready_line().split() if "=" in word)
         self.smtp_port = int(words["smtp"].rpartition(":")[2])
         self.http_url = words["http"]
+        self.http_port = int(self.http_url.rpartition(":")[2])
         self._http = httpx2.Client(base_url=self.http_url, timeout=30)
         return self
 
