@@ -38,7 +38,9 @@ def is_exactly(wait: timedelta, wanted: timedelta) -> bool:
 
 
 async def deadline_of(archive: Archive, bulk_id: str) -> datetime:
-    return (await send_of(archive, bulk_id)).deadline or datetime.max
+    deadline = (await send_of(archive, bulk_id)).deadline
+    assert deadline is not None
+    return deadline
 
 
 async def send_of(archive: Archive, bulk_id: str) -> reads.BulkSend:
