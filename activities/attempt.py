@@ -117,10 +117,10 @@ class Attempt:
         """The outcome of a refused message depends on what becomes of its lane; it is written in any case."""
         if decision.effect is Effect.DELIVER:
             await self._record(decision, exchange)
-            await draw_consequences(self._run, decision, exchange)
+            await draw_consequences(self._run, self._message.address, decision, exchange)
             return
         try:
-            await draw_consequences(self._run, decision, exchange)
+            await draw_consequences(self._run, self._message.address, decision, exchange)
         finally:
             await self._record(decision, exchange)
         if decision.effect is Effect.BOUNCE:

@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from activities.attempt import BatchRun
 
 
-async def draw_consequences(run: BatchRun, decision: Decision, exchange: Exchange) -> None:
+async def draw_consequences(run: BatchRun, address: str, decision: Decision, exchange: Exchange) -> None:
     """Tell the lane's desk and the send's watch; when that cannot be done now, the next reply does it."""
     try:
-        await _tell(run, decision, exchange)
+        await _tell(run, address, decision, exchange)
     except (SQLAlchemyError, OSError, RPCError) as error:
         log.consequence_not_drawn(run.order.batch.lane, decision.reason, error)
 
 
-async def _tell(run: BatchRun, decision: Decision, exchange: Exchange) -> None:
+async def _tell(run: BatchRun, address: str, decision: Decision, exchange: Exchange) -> None:
     batch, desk, watch = run.order.batch, run.parts.desk, run.parts.watch
     desk.attempted(batch.lane)
     if decision.effect is Effect.DELIVER:
-        await desk.went_through(batch.lane, run.clock.now())
+        await desk.went_through(batch.lane, address, run.clock.now())
         await watch.went_through(batch.bulk_id, batch.lane)
         return
     if decision.lane is LaneEffect.SLOW:
-        await desk.refused(batch.lane, refusal_of(decision, exchange), run.clock.now())
+        await desk.refused(batch.lane, address, refusal_of(decision, exchange), run.clock.now())
     elif decision.lane is LaneEffect.SUSPECT:
         refusal = refusal_of(decision, exchange)
         soon = min(desk.cooling.first, run.bulk.options.retry.initial)
-        await desk.suspected(batch.lane, replace(refusal, cool_for=soon), run.clock.now())
+        await desk.suspected(batch.lane, address, replace(refusal, cool_for=soon), run.clock.now())
     if decision.bulk is BulkEffect.CONFIG:
         await watch.our_fault(batch.bulk_id, batch.lane, run.bulk, config_words(decision, exchange))
 

@@ -120,16 +120,16 @@ class LaneDesk:
 
     # What happens on a lane
 
-    async def refused(self, lane: str, refusal: Refusal, now: datetime) -> None:
+    async def refused(self, lane: str, address: str, refusal: Refusal, now: datetime) -> None:
         """A rate reply: the lane cools down. In the lane of many small domains one of them is no proof."""
         if lane == OTHER_LANE:
-            await self.suspected(lane, refusal, now)
+            await self.suspected(lane, address, refusal, now)
             return
         await self._cool(lane, refusal, now)
 
-    async def suspected(self, lane: str, refusal: Refusal, now: datetime) -> None:
+    async def suspected(self, lane: str, address: str, refusal: Refusal, now: datetime) -> None:
         """A reply that may be about the destination: it cools the lane down when nearly all say so."""
-        if self._evidence.setdefault(lane, Evidence()).add(suspect=True):
+        if self._evidence.setdefault(lane, Evidence()).add(address, suspect=True):
             await self._cool(lane, replace(refusal, only_suspected=True), now)
 
     async def _cool(self, lane: str, refusal: Refusal, now: datetime) -> None:
@@ -141,11 +141,11 @@ class LaneDesk:
         if state.cool_until:
             log.lane_cools(lane, refusal.reason, (state.cool_until - now).total_seconds())
 
-    async def went_through(self, lane: str, now: datetime) -> None:
+    async def went_through(self, lane: str, address: str, now: datetime) -> None:
         """A message was taken: evidence that all is well, and a step up for a lane that is slow."""
         evidence = self._evidence.get(lane)
         if evidence is not None:
-            evidence.add(suspect=False)
+            evidence.add(address, suspect=False)
         state = self.state(lane)
         if state.slow_interval is None or state.cools(now):
             return

@@ -195,7 +195,8 @@ async def session_failed(
     row = await _locked(connection, relay, RELAY)
     if row.cools(now):
         return row
-    rest = OUR_FAULT_PAUSE if our_fault else refusal.hint or probe_wait(cooling, row.failures + 1)
+    told = probe_wait(cooling, row.failures + 1, refusal.cool_for, refusal.hint)
+    rest = OUR_FAULT_PAUSE if our_fault else told
     await _cool(connection, relay, row, now, rest, refusal, origin=SESSION, slow_interval=None)
     return await _locked(connection, relay, RELAY)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -28,6 +27,8 @@ LAST_STEP = SECOND // 100
 FIRST_STEP_SHARE = 6
 """... but after a short cool-down sooner: a sixth of it."""
 LONGEST_REFUSED = timedelta(hours=1)
+TOLD_TIMES = 3
+"""So often in a row a server's own "try again in N seconds" is the rest; then no shorter one than usual."""
 QUICK_PROBES = 5
 """So often a relay is tried soon again (after 5, 10, 20, 40 seconds); then it counts as dead."""
 FIRST_PROBE = timedelta(seconds=5)
@@ -40,7 +41,15 @@ def cool_down(
 ) -> timedelta:
     """The rest after the n-th rate reply in a row (n = 1, 2 ...); what the reply itself says wins."""
     usual = min(cooling.first * float(2 ** min(refusals - 1, 20)), max(LONGEST_REFUSED, cooling.first))
-    return min(max(own or hint or usual, timedelta(seconds=1)), cooling.longest)
+    return _within(cooling, own or (hint and _as_told(hint, refusals, usual)) or usual)
+
+
+def _as_told(hint: timedelta, refusals: int, usual: timedelta) -> timedelta:
+    return hint if refusals <= TOLD_TIMES else max(hint, usual)
+
+
+def _within(cooling: Cooling, rest: timedelta) -> timedelta:
+    return min(max(rest, timedelta(seconds=1)), cooling.longest)
 
 
 def first_step(rest: timedelta) -> int:
@@ -53,11 +62,16 @@ def next_step(interval: int) -> int | None:
     return interval // 2 if interval // 2 > LAST_STEP else None
 
 
-def probe_wait(cooling: Cooling, failures: int) -> timedelta:
-    """The rest after the n-th failure in a row to get a session (n = 1, 2 ...)."""
-    if failures >= QUICK_PROBES:
-        return cooling.probe_every
-    return min(FIRST_PROBE * float(2 ** (failures - 1)), cooling.probe_every)
+def probe_wait(
+    cooling: Cooling, failures: int, own: timedelta | None = None, hint: timedelta | None = None
+) -> timedelta:
+    """The rest after the n-th failure in a row to get a session (n = 1, 2 ...); what it was told wins."""
+    quick = failures < QUICK_PROBES
+    usual = (
+        min(FIRST_PROBE * float(2 ** (failures - 1)), cooling.probe_every) if quick else cooling.probe_every
+    )
+    told = own or (hint and _as_told(hint, failures, usual))
+    return _within(cooling, told) if told else usual
 
 
 @dataclass(slots=True)
@@ -65,19 +79,24 @@ class Evidence:
     """Whether replies that may be about the destination really are: when nearly all of the latest say so.
 
     One address that is always answered 451 must not slow a lane, nor must a twentieth of random refusals.
+    So each address has one voice: its latest reply.
     """
 
     LEAST = 10
     SHARE = 0.9
-    _latest: deque[bool] = field(default_factory=lambda: deque(maxlen=30))
+    MOST = 30
+    _latest: dict[str, bool] = field(default_factory=dict)
 
-    def add(self, suspect: bool) -> bool:
+    def add(self, address: str, *, suspect: bool) -> bool:
         """Take in one more reply; True when the lane is to slow down. Then it starts anew."""
-        self._latest.append(suspect)
+        self._latest.pop(address, None)
+        self._latest[address] = suspect
+        if len(self._latest) > self.MOST:
+            del self._latest[next(iter(self._latest))]
         convincing = (
             suspect
             and len(self._latest) >= self.LEAST
-            and sum(self._latest) >= self.SHARE * len(self._latest)
+            and sum(self._latest.values()) >= self.SHARE * len(self._latest)
         )
         if convincing:
             self._latest.clear()

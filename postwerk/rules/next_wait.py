@@ -31,12 +31,13 @@ def next_wait(
     """
     if decision.effect is Effect.WAIT and (lane_waits or decision.lane is LaneEffect.HOST):
         return AT_ONCE
+    refusals = attempts if decision.effect is Effect.WAIT else deferrals
     if decision.hint is not None:
-        return wait_as_told(decision.hint)
+        return wait_as_told(decision.hint, schedule, refusals, chance)
     if decision.bulk is BulkEffect.CONFIG:
         if attempts <= OUR_FAULT_TRIES:
             return OUR_FAULT_WAIT
         return wait_after(schedule, attempts - OUR_FAULT_TRIES, chance)
     if decision.reason == GREYLISTED:
         return wait_when_greylisted(schedule, deferrals, chance)
-    return wait_after(schedule, attempts if decision.effect is Effect.WAIT else deferrals, chance)
+    return wait_after(schedule, refusals, chance)

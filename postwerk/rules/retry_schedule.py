@@ -14,6 +14,8 @@ GREYLISTED_TIMES = 3
 """So often a greylisted message comes back soon; who still refuses it then is not greylisting."""
 HINT_MARGIN = timedelta(seconds=10)
 """Added to a server's own "try again in N seconds": its clock and its rounding are not ours."""
+TOLD_TIMES = 3
+"""So often a server is taken at its word; who says "in 1 second" for ever is asked by the schedule then."""
 
 
 def wait_after(schedule: RetrySchedule, deferrals: int, chance: float) -> timedelta:
@@ -32,9 +34,10 @@ def wait_when_greylisted(schedule: RetrySchedule, deferrals: int, chance: float)
     return min(GREYLISTED_FOR, _planned(schedule, 1)) * (1 + schedule.jitter * chance)
 
 
-def wait_as_told(hint: timedelta) -> timedelta:
-    """What the server asked for, and a little more."""
-    return hint + HINT_MARGIN
+def wait_as_told(hint: timedelta, schedule: RetrySchedule, refusals: int, chance: float) -> timedelta:
+    """What the server asked for, and a little more; after the third time never less than the schedule."""
+    told = hint + HINT_MARGIN
+    return told if refusals <= TOLD_TIMES else max(told, wait_after(schedule, refusals, chance))
 
 
 def together_within(wait: timedelta) -> timedelta:

@@ -257,6 +257,10 @@ class ScriptedServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def relay_url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
     def relay(self, **settings: Any) -> RelayConfig:
         """How to reach it; `limits` in seconds, by stage."""
         from postwerk.smtp import RelayConfig  # here, for the server's own process has no use for it

@@ -40,6 +40,13 @@ async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
+async def another_client(environment: WorkflowEnvironment) -> Client:
+    """Two workers in one process cannot share a client."""
+    return await Client.connect(
+        environment.client.service_client.config.target_host, data_converter=pydantic_data_converter
+    )
+
+
 @asynccontextmanager
 async def local_server() -> AsyncIterator[WorkflowEnvironment]:
     """The real dev server, in memory, for what needs no skipping."""
@@ -54,11 +61,11 @@ async def local_server() -> AsyncIterator[WorkflowEnvironment]:
 @asynccontextmanager
 async def working(client: Client, archive: Archive, relay_url: str, **changes: object) -> AsyncIterator[str]:
     """A running worker; answers its task queue."""
+    usual = {"task_queue": f"test-{uuid4().hex[:8]}"}
     settings = Settings(
         database_url=SecretStr(archive.config.url),
         relay_url=SecretStr(relay_url),
-        task_queue=f"test-{uuid4().hex[:8]}",
-        **changes,  # type: ignore[arg-type]
+        **usual | changes,  # type: ignore[arg-type]
     )
     async with open_parts(settings, settings.relay()) as parts, build_worker(client, settings, parts):
         yield settings.task_queue

@@ -1,74 +1,188 @@
-"""Five days in seconds: the retry schedule and the deadline, with everything real but the time."""
+"""Five days in seconds: what is open at the deadline expires then, to the second; held time is no time."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import pairwise
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.testing import WorkflowEnvironment
 
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
 from postwerk.contracts.options import RetrySchedule
+from postwerk.contracts.orders import BulkSendInput
 from postwerk.contracts.states import BulkState, MessageState
+from tests.support.attempts import (
+    CLOCK_STEP,
+    SLACK,
+    deadline_of,
+    is_exactly,
+    message_of,
+    moments_of,
+    send_of,
+)
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import carried, skipping_server, started, working
+from workflows.names import delivery_workflow_id
 
-FIVE_DAYS = timedelta(days=5)
+SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 86400))
+LAST_CALL = timedelta(seconds=5)
+ONE_DATABASE = pytest.mark.parametrize("archive", ["sqlite"], indirect=True)
+"""For what the archive's dialect cannot change."""
 
 
-async def test_a_recipient_that_is_always_refused_for_now_expires_after_five_days(archive: Archive) -> None:
+async def expired_in_time(archive: Archive, order: BulkSendInput) -> reads.BulkSend:
+    """The deadline is what was asked for, and what was open ended at it: neither early nor late."""
+    send = await send_of(archive, order.bulk_id)
+    assert send.started_at is not None
+    assert send.deadline is not None
+    assert send.finished_at is not None
+    assert is_exactly(send.deadline - send.started_at, order.deadline - SECOND)  # begun within a second
+    assert -LAST_CALL - CLOCK_STEP <= send.finished_at - send.deadline <= SLACK
+    for seq in range(1, order.messages + 1):
+        message = await message_of(archive, order.bulk_id, seq)
+        assert message.changed_at is not None
+        if message.state is MessageState.EXPIRED:
+            assert -LAST_CALL - CLOCK_STEP <= message.changed_at - send.deadline <= SLACK
+        else:
+            assert message.state is MessageState.DELIVERED
+    return send
+
+
+@pytest.mark.parametrize("deadline", [MINUTE, 5 * DAY, 7 * DAY], ids=str)
+async def test_who_is_always_refused_for_now_expires_at_the_deadline(
+    archive: Archive, deadline: timedelta
+) -> None:
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
-            order = await a_stored_bulk_send(archive, ["defer+x@example.com"])
+            order = await a_stored_bulk_send(archive, ["defer@example.com"], deadline=deadline)
             async with working(environment.client, archive, sandbox.relay_url) as queue:
                 counts = await carried(environment.client, order, queue)
 
     assert counts.states == {MessageState.EXPIRED: 1}
+    send = await expired_in_time(archive, order)
     async with archive.reading() as connection:
-        message = await reads.message(connection, order.bulk_id, 1)
-        attempts = await reads.attempts(connection, order.bulk_id, 1)
         accounts = await reads.accounting(connection, order.bulk_id)
     assert accounts["adds_up"], accounts
-    assert (message.state, message.last_code) == (MessageState.EXPIRED, 451)
-    moments = [attempt.started_at for attempt in attempts]
-    waits = [later - earlier for earlier, later in pairwise(moments)]
-    # 5, 10, 20, 40, 80, 160 minutes, then every 3 hours, each +-20 %: about 45 in five days.
-    assert 40 <= len(attempts) <= 52
-    for wait, minutes in zip(waits, (5, 10, 20, 40, 80, 160), strict=False):
-        assert timedelta(minutes=minutes * 0.8) <= wait <= timedelta(minutes=minutes * 1.2 + 1)
-    assert all(wait <= timedelta(hours=3.6, minutes=1) for wait in waits)
+    message = await message_of(archive, order.bulk_id)
+    assert (message.last_code, message.last_enhanced) == (451, "4.7.1")
+    assert message.last_text
     # The last attempt is made just before the deadline, not hours before.
-    assert FIVE_DAYS - timedelta(minutes=1) < moments[-1] - moments[0] <= FIVE_DAYS
+    assert send.deadline is not None
+    assert is_exactly((await moments_of(archive, order.bulk_id))[-1] - send.deadline, -LAST_CALL)
 
 
-async def test_held_time_does_not_count(archive: Archive) -> None:
+@ONE_DATABASE
+async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(archive: Archive) -> None:
+    """One an hour, at 0:00, 1:00 and 2:00 (3:00 is past the end): seven of ten expire, at the end."""
+    addresses = [f"ok+{n}@example.com" for n in range(10)]
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
-            order = await a_stored_bulk_send(archive, ["defer+x@example.com"])
+            order = await a_stored_bulk_send(archive, addresses, rate="1/h", deadline=3 * HOUR)
+            async with working(environment.client, archive, sandbox.relay_url) as queue:
+                counts = await carried(environment.client, order, queue)
+
+    assert counts.states == {MessageState.DELIVERED: 3, MessageState.EXPIRED: 7}
+    await expired_in_time(archive, order)
+    sent = sorted([at for seq in range(1, 11) for at in await moments_of(archive, order.bulk_id, seq)])
+    assert [is_exactly(at - sent[0], n * HOUR) for n, at in enumerate(sent)] == [True] * 3
+
+
+async def test_a_relay_that_never_answers_costs_nobody_an_attempt(archive: Archive) -> None:
+    async with skipping_server() as environment:
+        addresses = [f"ok+{n}@example.com" for n in range(3)]
+        order = await a_stored_bulk_send(archive, addresses, deadline=6 * HOUR)
+        async with working(environment.client, archive, "smtp://127.0.0.1:1") as queue:
+            counts = await carried(environment.client, order, queue)
+
+    assert counts.states == {MessageState.EXPIRED: 3}
+    await expired_in_time(archive, order)
+    message = await message_of(archive, order.bulk_id)
+    assert (message.attempts, message.last_stage, message.last_reason) == (0, "connect", "no_connection")
+    assert message.last_text
+
+
+@ONE_DATABASE
+async def test_a_deadline_that_passes_without_any_worker_is_settled_by_the_next_one(archive: Archive) -> None:
+    async with skipping_server() as environment:
+        with SandboxProcess() as sandbox:
+            order = await a_stored_bulk_send(archive, ["defer@example.com"], deadline=4 * MINUTE)
             async with working(environment.client, archive, sandbox.relay_url) as queue:
                 handle = await started(environment.client, order, queue)
-                await environment.sleep(timedelta(days=1))
-                await handle.signal("hold", {"reason": "a look at it"})
-                await environment.sleep(timedelta(minutes=1))
-                before = await _attempts(archive, order.bulk_id)
-                await environment.sleep(timedelta(days=10))
-                assert await _attempts(archive, order.bulk_id) == before  # nothing was sent while held
-                assert (await handle.query("progress"))["state"] == BulkState.PAUSED
-                await handle.signal("release")
+                await environment.sleep(MINUTE)
+            left = await deadline_of(archive, order.bulk_id) - await environment.get_current_time()
+            await environment.sleep(left - LAST_CALL)
+            # The last attempt is due and nobody takes it: from here on time is not skipped.
+            await environment.sleep(LAST_CALL + SECOND)
+            refusals = len(sandbox.attempts())
+            back_at = await environment.get_current_time()
+            async with working(environment.client, archive, sandbox.relay_url, task_queue=queue):
                 await handle.result()
+            assert len(sandbox.attempts()) == refusals
 
-    moments = await _attempts(archive, order.bulk_id)
-    lived = moments[-1] - moments[0]
-    assert timedelta(days=15) - timedelta(minutes=2) < lived < timedelta(days=15) + timedelta(minutes=2)
-    async with archive.reading() as connection:
-        send = await reads.bulk_send(connection, order.bulk_id)
-        message = await reads.message(connection, order.bulk_id, 1)
+    send, message = await send_of(archive, order.bulk_id), await message_of(archive, order.bulk_id)
     assert message.state is MessageState.EXPIRED
-    assert send.deadline is not None
-    assert abs(send.deadline - moments[-1]) < timedelta(minutes=2)
+    assert (message.last_code, message.attempts) == (451, 1)
+    assert send.finished_at is not None
+    assert back_at > await deadline_of(archive, order.bulk_id)
+    assert send.finished_at - back_at <= SLACK
+
+
+@pytest.mark.parametrize("why", ["deferred", "cooling", "paced"])
+@ONE_DATABASE
+async def test_held_time_does_not_count(archive: Archive, why: str) -> None:
+    """Ten days held in the middle of two: nothing is sent meanwhile, and it ends ten days later."""
+    address, options = HELD[why]
+    async with skipping_server() as environment:
+        with SandboxProcess() as sandbox:
+            sandbox.set_domain("gmail.com", preset="gmail-rate")
+            order = await a_stored_bulk_send(archive, [address, *MORE[why]], deadline=2 * DAY, **options)
+            async with working(environment.client, archive, sandbox.relay_url) as queue:
+                handle = await started(environment.client, order, queue)
+                await environment.sleep(DAY + 10 * MINUTE)
+                await handle.signal("hold", {"reason": "a look at it"})
+                held_at = await environment.get_current_time()
+                await environment.sleep(MINUTE)
+                before, planned = len(sandbox.attempts()), await deadline_of(archive, order.bulk_id)
+                await environment.sleep(10 * DAY)
+                assert len(sandbox.attempts()) == before
+                progress = await handle.query("progress")
+                assert (progress["state"], progress["reason"]) == (BulkState.PAUSED, "a look at it")
+                await handle.signal("release")
+                held_for = await environment.get_current_time() - held_at
+                await handle.result()
+                ended = await deadlines_of_batches(environment, order)
+
+    deadline = await deadline_of(archive, order.bulk_id)
+    assert abs(deadline - planned - held_for) < SECOND
+    for seq, batch in enumerate(ended, 1):
+        if (await message_of(archive, order.bulk_id, seq)).state is MessageState.EXPIRED:
+            assert abs(batch - deadline) < SECOND
+    send = await send_of(archive, order.bulk_id)
+    assert send.finished_at is not None
+    assert -LAST_CALL - CLOCK_STEP <= send.finished_at - deadline <= SLACK
+    assert send.counts[MessageState.EXPIRED] >= 1
+    assert send.counts[MessageState.BOUNCED] == 0
+
+
+HELD: dict[str, tuple[str, dict[str, Any]]] = {
+    "deferred": ("defer@example.com", {}),
+    "cooling": ("ok@gmail.com", {}),
+    "paced": ("ok@example.com", {"rate": "1/d"}),
+}
+MORE = {"deferred": [], "cooling": [], "paced": [f"ok+{n}@example.com" for n in range(3)]}
+
+
+async def deadlines_of_batches(environment: WorkflowEnvironment, order: BulkSendInput) -> Sequence[datetime]:
+    handles = [
+        environment.client.get_workflow_handle(delivery_workflow_id(order.bulk_id, batch.number))
+        for batch in order.batches or ()
+    ]
+    return [datetime.fromisoformat((await handle.query("progress"))["deadline"]) for handle in handles]
 
 
 async def test_retry_now_does_not_wait_for_the_schedule(archive: Archive) -> None:
@@ -86,21 +200,8 @@ async def test_retry_now_does_not_wait_for_the_schedule(archive: Archive) -> Non
                 await environment.sleep(timedelta(minutes=1))
                 await handle.result()
 
-    first, second = await _attempts(archive, order.bulk_id)
+    first, second = await moments_of(archive, order.bulk_id)
     assert second - first < timedelta(minutes=10)
-
-
-async def test_no_connection_costs_nobody_an_attempt(archive: Archive) -> None:
-    async with skipping_server() as environment:
-        order = await a_stored_bulk_send(archive, [f"ok+{n}@example.com" for n in range(3)])
-        async with working(environment.client, archive, "smtp://127.0.0.1:1") as queue:
-            counts = await carried(environment.client, order, queue)
-
-    assert counts.states == {MessageState.EXPIRED: 3}
-    async with archive.reading() as connection:
-        message = await reads.message(connection, order.bulk_id, 1)
-    assert (message.attempts, message.last_stage) == (0, "connect")
-    assert message.last_text
 
 
 async def test_a_cancel_in_back_off_is_recorded_as_cancelled_not_as_a_bounce(archive: Archive) -> None:
@@ -121,8 +222,3 @@ async def test_a_cancel_in_back_off_is_recorded_as_cancelled_not_as_a_bounce(arc
     assert accounts["adds_up"], accounts
     assert send.state is BulkState.CANCELLED
     assert send.counts[MessageState.CANCELLED] == send.counts[MessageState.DELIVERED] == 1
-
-
-async def _attempts(archive: Archive, bulk_id: str) -> list:
-    async with archive.reading() as connection:
-        return [attempt.started_at for attempt in await reads.attempts(connection, bulk_id, 1)]
