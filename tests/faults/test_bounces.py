@@ -82,9 +82,7 @@ def test_who_bounced_for_good_gets_nothing_from_the_next_send(system: System) ->
     to = [*gone, *refused, *addresses(10, domain="twice.example")]
     _send_and_give_up_on_the_full_ones(system, to, {"bounced": 20, "delivered": 10, "suppressed": 0})
     between = time.time()
-    second = _send_and_give_up_on_the_full_ones(
-        system, to, {"bounced": 5, "delivered": 10, "suppressed": 15}
-    )
+    second = _send_and_give_up_on_the_full_ones(system, to, {"bounced": 5, "delivered": 10, "suppressed": 15})
     verdict = verdict_of(system, second, to)
     tried = {one["recipient"] for one in system.sandbox.attempts("twice.example", between)}
 

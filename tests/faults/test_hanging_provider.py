@@ -19,7 +19,11 @@ SLOW_DOT = ("--ack-delay", "0.2")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("hanging", "others"),
-    [(300, 150), pytest.param(300, 300, marks=pytest.mark.slow), pytest.param(2000, 300, marks=pytest.mark.slow)],
+    [
+        (300, 150),
+        pytest.param(300, 300, marks=pytest.mark.slow),
+        pytest.param(2000, 300, marks=pytest.mark.slow),
+    ],
 )
 def test_a_provider_that_hangs_does_not_slow_the_others(tmp_path: Path, hanging: int, others: int) -> None:
     """2,000 in batches of 20 are more batches than the worker has room for."""

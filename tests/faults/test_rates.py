@@ -111,9 +111,7 @@ def _limit_lane(system: System, lane: str, rate: str) -> None:
 
 
 def _moments(system: System, name: str, domain: str) -> list[float]:
-    return [
-        one["at"] for one in system.sandbox.attempts(domain) if one["recipient"].startswith(f"{name}+")
-    ]
+    return [one["at"] for one in system.sandbox.attempts(domain) if one["recipient"].startswith(f"{name}+")]
 
 
 def _all(system: System) -> list[float]:
