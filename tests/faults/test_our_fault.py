@@ -1,4 +1,4 @@
-"""What is wrong with us is no recipient's fault: the send is paused, and goes on once it is repaired (F26)."""
+"""What is wrong with us is no recipient's fault: the send is paused, and goes on once it is mended (F26)."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from tests.faults.bad_day import (
     await_completed,
     deferrals,
     let_pass,
-    most_within,
     moments_taken,
+    most_within,
     taken,
     tell,
     tried,
@@ -64,7 +64,7 @@ def test_only_the_lane_that_is_told_to_slow_down_slows_down_and_it_recovers(tmp_
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("asked_by", ["retry_now", "nobody"])
 def test_the_others_keep_their_pace_for_minutes(tmp_path: Path, asked_by: str) -> None:
-    """From the first message on, with the usual minute of rest; Yahoo's two hours are ended by an operator."""
+    """From the first message on, with the usual minute of rest; an operator ends Yahoo's two hours."""
     trouble = "yahoo-tss04" if asked_by == "retry_now" else "gmail-rate"
     with System(tmp_path, settings=SETTINGS, sandbox_options=SLOW_DOT) as system:
         calm_to, calm, _ = _begin(system, "calm", 900)
