@@ -16,7 +16,7 @@ from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
 from activities.consequences import config_words, refusal_of
-from activities.deferring import deferred, deferred_until, pause
+from activities.deferring import deferred_until, pause
 from activities.heartbeat import heartbeating
 from activities.parts import BulkContent, WorkerParts
 from postwerk.archive import delivery, lanes
@@ -65,6 +65,8 @@ class DeliveryActivities:
         """
         clock = ActivityClock()
         async with heartbeating(), self._counted():
+            if clock.now() >= order.deadline:  # no worker was there in time
+                raise deferred_until("the deadline is over", order.deadline, order.deadline, clock)
             await self._wait_for_relay(order, clock)
             carriage = Carriage(BatchRun(self._parts, order, await self._content(order), clock))
             try:
@@ -112,7 +114,7 @@ class DeliveryActivities:
     async def _wait_for_relay(self, order: SendBatchInput, clock: ActivityClock) -> None:
         """A stopped send, or a relay that gives no session, costs nobody an attempt: come back later."""
         if not await self._parts.permission.may_send(order.batch.bulk_id):
-            raise await self._stopped(order)
+            raise await self._stopped(order, clock)
         await self._parts.desk.look(order.batch.lane, clock.now())
         relay = self._parts.desk.relay_state
         if relay.cools(clock.now()):
@@ -131,33 +133,34 @@ class DeliveryActivities:
             words = f"another batch tries the relay: {desk.relay_state.reason}"
             raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
         if pool.is_full(lane) or (self._is_crowded and pool.waiting(lane) >= FEW_WAITING):
-            raise self._busy()
+            raise self._busy(order, clock)
         got = await _unless_stopping(pool.acquire(lane, PATIENCE, retry=carriage.only_retries))
         if got is None:
-            raise self._busy()
+            raise self._busy(order, clock)
         if isinstance(got, Exchange):
             raise await self._no_session(order, clock, got)
         await desk.session_works()
         return got
 
-    def _busy(self) -> ApplicationError:
-        spread = 1 + self._parts.chance.random()
-        return deferred("all connections to the relay are busy", pause(BUSY_PAUSE * spread))
+    def _busy(self, order: SendBatchInput, clock: ActivityClock) -> ApplicationError:
+        back_at = clock.now() + pause(BUSY_PAUSE * (1 + self._parts.chance.random()))
+        return deferred_until("all connections to the relay are busy", back_at, order.deadline, clock)
 
     async def _carry(
         self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage, lease: Lease
     ) -> None:
         await carriage.run(lease)
         if carriage.stopped:
-            raise await self._stopped(order)
+            raise await self._stopped(order, clock)
         if carriage.unreachable is not None:
             raise await self._no_session(order, clock, carriage.unreachable)
 
-    async def _stopped(self, order: SendBatchInput) -> ApplicationError:
+    async def _stopped(self, order: SendBatchInput, clock: ActivityClock) -> ApplicationError:
         """Cancelled is for good, and need not wait for the word to come down the tree; held is not."""
         if await self._parts.permission.is_cancelled(order.batch.bulk_id):
             return ApplicationError("cancelled", type=CANCELLED, non_retryable=True)
-        return deferred("held, or this worker stops", pause(HELD_PAUSE))
+        back_at = clock.now() + pause(HELD_PAUSE)
+        return deferred_until("held, or this worker stops", back_at, order.deadline, clock)
 
     async def _report(self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage) -> Counts:
         """Done, or back when the next message is due, and not before the lane allows it."""
@@ -189,7 +192,7 @@ class DeliveryActivities:
     ) -> ApplicationError:
         """The relay takes no more connections than it has, or it is away, or it does not want us."""
         if classify(exchange).bulk is BulkEffect.NONE and self._parts.pool.relay_refused():
-            return self._busy()
+            return self._busy(order, clock)
         return await self._unreachable(order, clock, exchange)
 
     async def _unreachable(

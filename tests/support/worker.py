@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from pydantic import SecretStr
+from temporalio.api.testservice.v1 import LockTimeSkippingRequest, UnlockTimeSkippingRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
@@ -38,6 +41,18 @@ async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
     async with environment:
         await add_search_attributes(environment.client)
         yield environment
+
+
+async def pass_without_workers(environment: WorkflowEnvironment, duration: timedelta) -> None:
+    """`environment.sleep` when nobody takes tasks: each task that waits locks the time, so it is unlocked."""
+    service, unlocked = environment.client.test_service, 0
+    sleeping = asyncio.create_task(environment.sleep(duration))
+    while not (await asyncio.wait([sleeping], timeout=0.1))[0]:
+        await service.unlock_time_skipping(UnlockTimeSkippingRequest())
+        unlocked += 1
+    for _ in range(unlocked):
+        await service.lock_time_skipping(LockTimeSkippingRequest())
+    await sleeping
 
 
 async def another_client(environment: WorkflowEnvironment) -> Client:

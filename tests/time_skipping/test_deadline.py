@@ -10,7 +10,8 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
-from postwerk.archive import reads
+from activities.parts import SendPermission
+from postwerk.archive import bulks, reads
 from postwerk.archive.engine import Archive
 from postwerk.contracts.options import RetrySchedule
 from postwerk.contracts.orders import BulkSendInput
@@ -26,11 +27,13 @@ from tests.support.attempts import (
 )
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
-from tests.support.worker import carried, skipping_server, started, working
+from tests.support.worker import carried, pass_without_workers, skipping_server, started, working
 from workflows.names import delivery_workflow_id
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 86400))
 LAST_CALL = timedelta(seconds=5)
+REALLY_WAITED = timedelta(seconds=0.3)
+"""A batch waits the last moments for its permit awake, by the real clock."""
 ONE_DATABASE = pytest.mark.parametrize("archive", ["sqlite"], indirect=True)
 """For what the archive's dialect cannot change."""
 
@@ -77,8 +80,11 @@ async def test_who_is_always_refused_for_now_expires_at_the_deadline(
 
 
 @ONE_DATABASE
-async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(archive: Archive) -> None:
+async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One an hour, at 0:00, 1:00 and 2:00 (3:00 is past the end): seven of ten expire, at the end."""
+    monkeypatch.setattr("activities.delivery.EARLY", REALLY_WAITED)
     addresses = [f"ok+{n}@example.com" for n in range(10)]
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
@@ -92,10 +98,11 @@ async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(a
     assert [is_exactly(at - sent[0], n * HOUR) for n, at in enumerate(sent)] == [True] * 3
 
 
+@ONE_DATABASE
 async def test_a_relay_that_never_answers_costs_nobody_an_attempt(archive: Archive) -> None:
     async with skipping_server() as environment:
         addresses = [f"ok+{n}@example.com" for n in range(3)]
-        order = await a_stored_bulk_send(archive, addresses, deadline=6 * HOUR)
+        order = await a_stored_bulk_send(archive, addresses, deadline=3 * HOUR)
         async with working(environment.client, archive, "smtp://127.0.0.1:1") as queue:
             counts = await carried(environment.client, order, queue)
 
@@ -107,35 +114,58 @@ async def test_a_relay_that_never_answers_costs_nobody_an_attempt(archive: Archi
 
 
 @ONE_DATABASE
-async def test_a_deadline_that_passes_without_any_worker_is_settled_by_the_next_one(archive: Archive) -> None:
+async def test_a_deadline_that_passes_without_any_worker_is_settled_by_the_next_one(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the first worker kept in its cache, this server would give to nobody else.
+    monkeypatch.setattr("worker.CACHED_WORKFLOWS", 0)
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
             order = await a_stored_bulk_send(archive, ["defer@example.com"], deadline=4 * MINUTE)
             async with working(environment.client, archive, sandbox.relay_url) as queue:
-                handle = await started(environment.client, order, queue)
+                await started(environment.client, order, queue)
                 await environment.sleep(MINUTE)
-            left = await deadline_of(archive, order.bulk_id) - await environment.get_current_time()
-            await environment.sleep(left - LAST_CALL)
-            # The last attempt is due and nobody takes it: from here on time is not skipped.
-            await environment.sleep(LAST_CALL + SECOND)
+            await pass_without_workers(environment, 10 * MINUTE)
             refusals = len(sandbox.attempts())
             back_at = await environment.get_current_time()
             async with working(environment.client, archive, sandbox.relay_url, task_queue=queue):
-                await handle.result()
+                await environment.client.get_workflow_handle(delivery_workflow_id(order.bulk_id, 1)).result()
             assert len(sandbox.attempts()) == refusals
 
-    send, message = await send_of(archive, order.bulk_id), await message_of(archive, order.bulk_id)
+    message = await message_of(archive, order.bulk_id)
     assert message.state is MessageState.EXPIRED
     assert (message.last_code, message.attempts) == (451, 1)
-    assert send.finished_at is not None
+    assert message.changed_at is not None
     assert back_at > await deadline_of(archive, order.bulk_id)
-    assert send.finished_at - back_at <= SLACK
+    assert message.changed_at - back_at <= SLACK
+
+
+@ONE_DATABASE
+async def test_who_was_only_told_to_wait_does_not_expire_before_the_others(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archive says "paused", and the word of it has not come down the tree: it is asked every 10 s."""
+    monkeypatch.setattr(SendPermission, "FRESH_SECONDS", 0.0)  # by the real clock
+    often = RetrySchedule(waits=(7 * SECOND,), jitter=0.0)
+    async with skipping_server() as environment:
+        with SandboxProcess() as sandbox:
+            order = await a_stored_bulk_send(archive, ["full@a.example"], retry=often, deadline=69 * SECOND)
+            async with working(environment.client, archive, sandbox.relay_url) as queue:
+                handle = await started(environment.client, order, queue)
+                await environment.sleep(20 * SECOND)
+                async with archive.writing() as connection:
+                    now = await environment.get_current_time()
+                    assert await bulks.move_bulk(connection, order.bulk_id, BulkState.PAUSED, now=now)
+                await handle.result()
+
+    await expired_in_time(archive, order)
 
 
 @pytest.mark.parametrize("why", ["deferred", "cooling", "paced"])
 @ONE_DATABASE
-async def test_held_time_does_not_count(archive: Archive, why: str) -> None:
+async def test_held_time_does_not_count(archive: Archive, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten days held in the middle of two: nothing is sent meanwhile, and it ends ten days later."""
+    monkeypatch.setattr("activities.delivery.EARLY", REALLY_WAITED)
     address, options = HELD[why]
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
@@ -185,6 +215,7 @@ async def deadlines_of_batches(environment: WorkflowEnvironment, order: BulkSend
     return [datetime.fromisoformat((await handle.query("progress"))["deadline"]) for handle in handles]
 
 
+@ONE_DATABASE
 async def test_retry_now_does_not_wait_for_the_schedule(archive: Archive) -> None:
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
@@ -204,6 +235,7 @@ async def test_retry_now_does_not_wait_for_the_schedule(archive: Archive) -> Non
     assert second - first < timedelta(minutes=10)
 
 
+@ONE_DATABASE
 async def test_a_cancel_in_back_off_is_recorded_as_cancelled_not_as_a_bounce(archive: Archive) -> None:
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:

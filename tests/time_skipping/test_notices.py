@@ -18,6 +18,8 @@ from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import carried, skipping_server, started, working
 
+ONE_DATABASE = pytest.mark.parametrize("archive", ["sqlite"], indirect=True)
+"""For what the archive's dialect cannot change."""
 ALL = (NotifyOn.FAILURE, NotifyOn.DELAY, NotifyOn.COMPLETION)
 
 
@@ -66,6 +68,7 @@ async def test_each_failure_is_told_soon_and_each_delay_after_a_day(archive: Arc
     assert len(history.events) < 700
 
 
+@ONE_DATABASE
 async def test_a_send_shorter_than_a_day_is_never_late(archive: Archive) -> None:
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
@@ -77,6 +80,7 @@ async def test_a_send_shorter_than_a_day_is_never_late(archive: Archive) -> None
     assert [one.kind for one in await notices_of(archive, order.bulk_id)] == ["completion"]
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("addresses", "told"),
     [(["bounce+1@example.com", "defer+2@example.com"], 1), (["defer+1@example.com"], 0)],
@@ -98,6 +102,7 @@ async def test_a_cancelled_send_tells_of_what_had_failed_before(
     assert all("cancelled, 1 of 2 failed" in one.mail["Subject"] for one in found)
 
 
+@ONE_DATABASE
 async def test_a_notice_that_cannot_be_stored_keeps_no_send_from_its_end(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from activities.parts import SendPermission
 from postwerk.archive.engine import Archive
+from postwerk.contracts.options import RetrySchedule
 from postwerk.contracts.orders import Counts
 from postwerk.contracts.states import BulkState, MessageState
 from tests.support.attempts import SLACK, attempts_of, deadline_of, is_exactly, moments_of, send_of
@@ -95,18 +96,19 @@ async def test_a_send_whose_sender_is_refused_is_paused_for_days_and_goes_on_whe
 ) -> None:
     # Ten seconds by the real clock, in which here weeks may pass.
     monkeypatch.setattr(SendPermission, "DENIED_SECONDS", 0.1)
-    addresses = [f"ok+{n}@example.com" for n in range(14)]
+    # One recipient, refused a minute apart: here a hold may hang that meets many at work.
+    schedule = RetrySchedule(waits=(MINUTE,), jitter=0.0)
     async with (
         skipping_server() as environment,
         SandboxProcess() as sandbox,
         working(environment.client, archive, sandbox.relay_url) as queue,
     ):
         sandbox.set_domain("*", stage="mail", answer="550 5.7.1 Sender address rejected")
-        order = await a_stored_bulk_send(archive, addresses)
+        order = await a_stored_bulk_send(archive, ["ok@example.com"], retry=schedule)
         handle = await started(environment.client, order, queue)
-        await environment.sleep(MINUTE)
+        await environment.sleep(10 * MINUTE)
         paused = await send_of(archive, order.bulk_id)
-        paused_at = max([at for seq in range(1, 15) for at in await moments_of(archive, order.bulk_id, seq)])
+        paused_at = max(await moments_of(archive, order.bulk_id))
         refusals = len(sandbox.attempts())
         await environment.sleep(timedelta(days=20))
         still = await send_of(archive, order.bulk_id)
@@ -120,9 +122,9 @@ async def test_a_send_whose_sender_is_refused_is_paused_for_days_and_goes_on_whe
 
     assert paused.state is still.state is BulkState.PAUSED
     assert paused.reason.startswith("paused by itself: 10 times in a row")
-    assert 10 <= refusals <= 14  # those that were on their way when the tenth came
+    assert refusals == 10
     assert still.counts[MessageState.EXPIRED] == still.counts[MessageState.BOUNCED] == 0
-    assert counts.states == {MessageState.DELIVERED: 14}
+    assert counts.states == {MessageState.DELIVERED: 1}
     assert paused.deadline is not None
     moved = await deadline_of(archive, order.bulk_id) - paused.deadline
     assert abs(moved - (released_at - paused_at)) < SLACK
