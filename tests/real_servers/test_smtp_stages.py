@@ -198,7 +198,8 @@ async def test_a_broken_handshake_is_known_by_its_kind(
         relay = server.relay(host="localhost", security=kind, ca_file=certificates["ca"], limits=limits)
         exchange = await send_one(relay)
 
-    assert exchange.stage is Stage.STARTTLS
+    # A reset may be quicker than the news that there was a connection.
+    assert exchange.stage in {Stage.STARTTLS, Stage.CONNECT if handshake == "reset" else Stage.STARTTLS}
     # garbage after 220 may arrive together with it: then it is a reply that nobody asked for
     assert exchange.trouble in {trouble, Trouble.PROTOCOL if trouble is Trouble.TLS else trouble}
 
