@@ -61,7 +61,11 @@ class Carriage:
         return bool(self._due) and await self._first_permit()
 
     async def _first_permit(self) -> bool:
-        self.turned_away = not await self.permits.look(len(self._due))
+        """Without a free connection none is leased yet: it would lapse, and nobody else could use it."""
+        if self._run.parts.pool.has_room(self._lane):
+            self.turned_away = not await self.permits.look(len(self._due))
+        else:
+            self.turned_away = await self.permits.lane_rests()
         return not self.turned_away
 
     @property
@@ -112,10 +116,16 @@ class Carriage:
             self.stopped = True
 
     async def _carry(self, lease: Lease | None) -> None:
-        """One message after the other; the lease itself changes a connection that is spent or was lost."""
+        """One message after the other; the lease itself changes a connection that is spent or was lost.
+
+        Only the first carrier keeps its connection while it waits for a permit: others may want the rest.
+        """
+        helps = lease is None
         try:
             lease = lease or await self._helpers_connection()
-            while lease is not None and (message := await self._next()) is not None:
+            while lease is not None and (self.permits.ready() or not helps):
+                if (message := await self._next()) is None:
+                    break
                 self._leases.add(lease)
                 self._call_for_help()
                 exchange = await Attempt(self._run, message).make(lease)

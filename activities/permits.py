@@ -40,10 +40,14 @@ class Permits:
         """When to come back: no permit is free soon, or the lane cools down."""
         self.reason = ""
 
+    async def lane_rests(self) -> bool:
+        """Whether no message may go at all, whatever permits there are."""
+        await self._desk.look(self._lane, self._clock.now())
+        return self._cools()
+
     async def look(self, wanted: int) -> bool:
         """Whether a message may go now or within seconds. `wanted`: how many there are."""
-        await self._desk.look(self._lane, self._clock.now())
-        if self._cools():
+        if await self.lane_rests():
             return False
         async with self._leasing:
             await self._fill(wanted)
@@ -55,8 +59,7 @@ class Permits:
 
     async def take(self, wanted: int) -> bool:
         """Wait until one more message may go; False when that is not soon."""
-        await self._desk.look(self._lane, self._clock.now())
-        if self._cools():
+        if await self.lane_rests():
             return False
         async with self._leasing:
             await self._fill(wanted)
