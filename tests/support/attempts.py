@@ -8,7 +8,7 @@ from itertools import pairwise
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
 
-SLACK = timedelta(seconds=2)
+SLACK = timedelta(seconds=3)
 """What a busy machine may add to a wait that is exact; none is ever shorter."""
 CLOCK_STEP = timedelta(milliseconds=20)
 """The time-skipping server and a worker read the same moment so far apart."""

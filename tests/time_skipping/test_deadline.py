@@ -32,10 +32,10 @@ from workflows.names import delivery_workflow_id
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 86400))
 LAST_CALL = timedelta(seconds=5)
-REALLY_WAITED = timedelta(seconds=0.3)
+REALLY_WAITED = timedelta(seconds=1)
 """A batch waits the last moments for its permit awake, by the real clock."""
 ONE_DATABASE = pytest.mark.parametrize("archive", ["sqlite"], indirect=True)
-"""For what the archive's dialect cannot change."""
+"""For what the archive's dialect cannot change; test_notices.py lets sends expire on both."""
 
 
 async def expired_in_time(archive: Archive, order: BulkSendInput) -> reads.BulkSend:
@@ -56,6 +56,7 @@ async def expired_in_time(archive: Archive, order: BulkSendInput) -> reads.BulkS
     return send
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("deadline", [MINUTE, 5 * DAY, 7 * DAY], ids=str)
 async def test_who_is_always_refused_for_now_expires_at_the_deadline(
     archive: Archive, deadline: timedelta
@@ -95,7 +96,8 @@ async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(
     assert counts.states == {MessageState.DELIVERED: 3, MessageState.EXPIRED: 7}
     await expired_in_time(archive, order)
     sent = sorted([at for seq in range(1, 11) for at in await moments_of(archive, order.bulk_id, seq)])
-    assert [is_exactly(at - sent[0], n * HOUR) for n, at in enumerate(sent)] == [True] * 3
+    late = [at - sent[0] - n * HOUR for n, at in enumerate(sent)]
+    assert all(-CLOCK_STEP <= by <= SLACK for by in late), late
 
 
 @ONE_DATABASE
