@@ -131,7 +131,8 @@ class Carriage:
                 exchange = await Attempt(self._run, message).make(lease)
                 if exchange is not None and exchange.stage in SESSION_STAGES:
                     self.unreachable = exchange  # the others would only find the same
-            self._send_helpers_home()
+            if not self._due or self._halted or self.stopped:
+                self._send_helpers_home()
         finally:
             if lease is not None:
                 self._leases.discard(lease)

@@ -129,11 +129,11 @@ class DeliveryActivities:
 
     async def _connect(self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage) -> Lease:
         pool, lane, desk = self._parts.pool, order.batch.lane, self._parts.desk
+        if pool.is_full(lane) or (self._is_crowded and pool.waiting(lane) >= FEW_WAITING):
+            raise self._busy(order, clock)
         if desk.relay_state.failures and not await desk.may_probe(clock.now()):
             words = f"another batch tries the relay: {desk.relay_state.reason}"
             raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
-        if pool.is_full(lane) or (self._is_crowded and pool.waiting(lane) >= FEW_WAITING):
-            raise self._busy(order, clock)
         got = await _unless_stopping(pool.acquire(lane, PATIENCE, retry=carriage.only_retries))
         if got is None:
             raise self._busy(order, clock)
