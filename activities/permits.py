@@ -55,7 +55,9 @@ class Permits:
 
     def free(self) -> bool:
         """Whether a message may go without asking: no limit was in force a moment ago, and nothing rests."""
-        return self._free_until > time.monotonic() and self._desk.state(self._lane).cool_until is None
+        return self._free_until > time.monotonic() and not self._desk.state(self._lane).cools(
+            self._clock.now()
+        )
 
     async def take(self, wanted: int) -> bool:
         """Wait until one more message may go; False when that is not soon."""
