@@ -15,9 +15,11 @@ from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
+from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
 from api.routes import bulk_sends, health, lanes, messages, suppressions, uploads
-from api.schemas import BulkSendRequest, Problem, SuppressionRequest
+from api.schemas import BulkSendRequest
+from api.suppression_schemas import SuppressionRequest
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError

@@ -14,16 +14,14 @@ from api.schemas import (
     MessageView,
     NotifyView,
     PartTaken,
-    RefusedAddress,
     RefusedRecipient,
     RefusedRow,
     ReplyView,
     RetryView,
-    SuppressionsTaken,
-    SuppressionView,
     Taken,
     WaitsFor,
 )
+from api.suppression_schemas import RefusedAddress, SuppressionsTaken, SuppressionView
 from api.taking.storing import Tally
 from api.taking.suppressing import Listed
 from api.waits import MessageWait

@@ -11,7 +11,8 @@ from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of
 from api.parameters import only_parameters
-from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken, problems
+from api.problem_schemas import problems
+from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken
 from api.starting import start_order
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json

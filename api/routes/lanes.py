@@ -13,8 +13,8 @@ from api.dependencies import Parts, UseParts
 from api.lane_orders import LaneChange, apply_to_relay, read_order, rests_until
 from api.lane_schemas import LaneDetails, LaneList, LaneOrder, LaneView, RelayOrder, RelayView
 from api.lane_views import known_providers, lane_view, relay_view
+from api.problem_schemas import problems
 from api.remembered import Queued
-from api.schemas import problems
 from api.waiting import relay_name
 from api.waking import LIMITS_KNOWN, REST_KNOWN
 from postwerk.archive import lanes

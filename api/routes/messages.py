@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from api.dependencies import UseParts
 from api.ids import bulk_id_of, message_id_of, seq_cursor
 from api.parameters import clean_text
-from api.schemas import MessageDetails, MessageList, problems
+from api.problem_schemas import problems
+from api.schemas import MessageDetails, MessageList
 from api.views import message_details, message_view
 from api.waiting import surroundings, waits_of_messages
 from postwerk.archive import reads

@@ -10,13 +10,13 @@ from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import entry_cursor, entry_cursor_text, listed_address_of
 from api.parameters import clean_text, only_parameters
-from api.schemas import (
+from api.problem_schemas import problems
+from api.suppression_schemas import (
     REASON,
     SuppressionList,
     SuppressionRequest,
     SuppressionsTaken,
     SuppressionView,
-    problems,
 )
 from api.taking.body import body_pieces, media_type, whole_body
 from api.taking.json_body import read_json

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 
 from api.dependencies import UseParts
 from api.ids import bulk_id_of
-from api.schemas import PartTaken, problems
+from api.problem_schemas import problems
+from api.schemas import PartTaken
 from api.taking.body import body_pieces, media_type
 from api.taking.parts import reader_for, store_part
 from api.views import part_taken

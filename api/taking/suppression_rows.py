@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from api.schemas import REASON, SuppressionRequest
+from api.suppression_schemas import REASON, SuppressionRequest
 from api.taking.csv_rows import CsvRows
 from postwerk.archive.suppressions import NewSuppression
 from postwerk.errors import InvalidRequest

@@ -1,4 +1,4 @@
-"""One provider of three answers nothing at all: the other two do not wait for it (F31)."""
+"""One provider of three answers nothing at all: the other two do not wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One provider of three says that we are too fast: its lane rests, and nobody else notices (F25)."""
+"""One provider of three says that we are too fast: its lane rests, and nobody else notices."""
 
 from __future__ import annotations
 
