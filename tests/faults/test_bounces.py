@@ -75,6 +75,7 @@ def test_a_list_with_few_bounces_is_never_paused(system: System) -> None:
     assert "bulk send paused" not in "".join(line for line in system.logs().split("\n") if bulk_id in line)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(110)
 def test_who_bounced_for_good_gets_nothing_from_the_next_send(system: System) -> None:
     gone = [*addresses(10, "bounce", "twice.example"), *addresses(5, "disabled", "twice.example")]

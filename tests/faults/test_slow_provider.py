@@ -34,7 +34,7 @@ UNDERWAY = 1.0
 @pytest.mark.timeout(90)
 def test_only_the_lane_that_is_told_to_slow_down_slows_down_and_it_recovers(tmp_path: Path) -> None:
     """Yahoo asks for two hours; the longest cool-down allowed here is shorter."""
-    to = [*addresses(240, domain=GMAIL), *addresses(180, domain=YAHOO), *addresses(240, domain=GMX)]
+    to = [*addresses(220, domain=GMAIL), *addresses(180, domain=YAHOO), *addresses(220, domain=GMX)]
     with System(tmp_path, settings=SETTINGS | SOON_AGAIN, sandbox_options=SLOW_DOT) as system:
         bulk_id = system.post(a_mailing(to))["id"]
         wait_for_mails(system, 60)
