@@ -185,7 +185,7 @@ def test_a_delay_makes_a_refusal_late_and_what_was_pipelined_waits(
     talk.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@late.example>\r\nRCPT TO:<c@d.example>\r\nRSET\r\n")
 
     assert [talk.reply()[:3] for _ in range(4)] == ["250", "450", "250", "250"]
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 0.29  # a timer of the loop may be a millisecond early
 
 
 def test_only_a_share_meets_a_rule(sandbox: SandboxProcess, talk: Talk) -> None:
