@@ -7,19 +7,35 @@ by the SDK itself, the same way the `temporal` command reads them.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from postwerk.archive.engine import ArchiveConfig
 from postwerk.contracts.options import RETRY_PRESETS, RetrySchedule
 from postwerk.errors import ConfigurationError, InvalidRequest
 from postwerk.rules.cooling import Cooling
-from postwerk.rules.durations import bounded_duration
+from postwerk.rules.durations import bounded_duration, parse_duration
 from postwerk.rules.pace import Rate
 from postwerk.smtp.pool import PoolLimits
 from postwerk.smtp.relay import RelayConfig
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None  # as it stands in .env.example: not set
+    try:
+        return parse_duration(value)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""Seconds, "90m", "1d12h" or ISO 8601."""
+OptionalDuration = Annotated[timedelta | None, BeforeValidator(_duration)]
 
 
 class Settings(BaseSettings):
@@ -40,11 +56,11 @@ class Settings(BaseSettings):
 
     relay_rate: str = ""
     """Messages to the relay at most, all workers together: 100/s, 30/min,burst=5, 1000/h; empty: any."""
-    cool_down: timedelta = timedelta(minutes=1)
+    cool_down: Duration = timedelta(minutes=1)
     """First rest of a lane after a rate reply; doubled while it is still refused."""
-    cool_down_maximum: timedelta = timedelta(hours=2)
+    cool_down_maximum: Duration = timedelta(hours=2)
     """The longest rest of a lane, also where the reply asks for more."""
-    probe_every: timedelta = timedelta(minutes=5)
+    probe_every: Duration = timedelta(minutes=5)
     """How often a relay that gives no session is tried."""
 
     task_queue: str = "postwerk"
@@ -61,10 +77,10 @@ class Settings(BaseSettings):
 
     retry: Literal["bulk", "postfix"] = "bulk"
     """Preset of the waits between attempts: 5 min doubling to 3 h, or 300 s doubling to 4000 s."""
-    retry_initial: timedelta | None = None
+    retry_initial: OptionalDuration = None
     """First wait after a temporary refusal, instead of the preset's; ISO 8601 or seconds."""
     retry_factor: float | None = None
-    retry_maximum: timedelta | None = None
+    retry_maximum: OptionalDuration = None
     retry_jitter: float | None = None
     retry_waits: str = ""
     """Every wait by itself instead, the last one repeats: 1m,5m,15m,1h,4h."""
