@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     """Temporal task queue shared by API and workers."""
     connections_per_lane: int = Field(default=20, ge=1, le=1000)
     """SMTP connections at most, per lane and worker process."""
-    relay_connections: int = Field(default=100, ge=1, le=10_000)
+    relay_connections: int = Field(default=200, ge=1, le=10_000)
     """SMTP connections to the relay at most, per worker process, all lanes together."""
     messages_per_connection: int = Field(default=100, ge=1, le=100_000)
     concurrent_batches: int = Field(default=60, ge=1, le=5000)

@@ -113,7 +113,7 @@ class Lease:
 class ConnectionPool:
     """The connections of this process to one relay."""
 
-    def __init__(self, relay: RelayConfig, limits: PoolLimits | None = None, most: int = 100) -> None:
+    def __init__(self, relay: RelayConfig, limits: PoolLimits | None = None, most: int = 200) -> None:
         """`most`: connections of all lanes together."""
         self._relay = relay
         self._most = most
