@@ -11,7 +11,9 @@ from sqlmodel import Field, SQLModel
 from postwerk.archive.columns import Json, Moment
 from postwerk.contracts.states import BulkState, MessageState
 
-RARE_STATES = "state IN ('deferred', 'bounced', 'expired', 'cancelled', 'suppressed', 'failed', 'unknown')"
+RARE_STATES = (
+    "state IN ('deferred', 'held', 'bounced', 'expired', 'cancelled', 'suppressed', 'failed', 'unknown')"
+)
 """States that few messages have: indexed apart, so that the path to `delivered` touches no state index."""
 
 
@@ -67,6 +69,10 @@ class BulkSendRow(SQLModel, table=True):
     """Counts by state when it was last released: `auto_pause` judges what came since."""
     notice_of: str = ""
     """Id of the bulk send that this one tells the sender of; such a send has no notices itself."""
+    rounds: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """How often failed messages of it were started again."""
+    changes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Counts the changes of its options, so that workers see that there was one."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -109,6 +115,16 @@ class MessageRow(SQLModel, table=True):
     last_code: int | None = None
     last_enhanced: str | None = None
     last_text: str | None = Field(default=None, sa_column=Column(Text))
+    round: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Which of its send's rounds it belongs to: 0 as it was accepted, then each time it was started again."""
+    extra: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    """Microseconds by which its own deadline lies behind that of its bulk send."""
+    time_left: int | None = Field(default=None, sa_type=BigInteger)
+    """While it is held: microseconds it has left of its deadline; None if its send had not begun then."""
+    next_state: str | None = None
+    """held, cancelled or expired: what it is to become if the running attempt does not end it."""
+    operation: str | None = None
+    """The last operation of an operator on it."""
 
 
 class AttemptRow(SQLModel, table=True):
@@ -155,6 +171,7 @@ class BatchRow(SQLModel, table=True):
     first_seq: int = Field(sa_type=BigInteger)
     last_seq: int = Field(sa_type=BigInteger)
     messages: int
+    round: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class LaneRow(SQLModel, table=True):
@@ -244,3 +261,84 @@ class NoticeRow(SQLModel, table=True):
     """failure, delay or completion."""
     notice_bulk_id: str
     told_at: datetime = _moment(nullable=False)
+
+
+class OperationRow(SQLModel, table=True):
+    """What an operator wants done to many messages: remembered until it is done, and after."""
+
+    __tablename__: ClassVar[str] = "operation"
+    __table_args__ = (Index("operation_by_state", "state", "id"),)
+
+    id: str = Field(primary_key=True)
+    verb: str
+    """contracts.queue.Verb."""
+    state: str
+    """contracts.queue.OperationState."""
+    filter: Any = Field(sa_column=Column("filter", Json, nullable=False))
+    """contracts.queue.QueueFilter as JSON."""
+    details: Any = Field(default=None, sa_column=Column("details", Json))
+    """What the verb needs besides: the states that retry_failed starts again, the round it makes."""
+    reason: str = ""
+    by: str = ""
+    via: str = ""
+    created_at: datetime = _moment(nullable=False)
+    finished_at: datetime | None = _moment()
+    matched: int | None = Field(default=None, sa_type=BigInteger)
+    changed: int = Field(default=0, sa_type=BigInteger)
+    skipped: int = Field(default=0, sa_type=BigInteger)
+    detail: str = ""
+    """Why it failed, for people."""
+    bulk_id: str = ""
+    """How far it has come: this bulk send ..."""
+    seq: int = Field(default=0, sa_type=BigInteger)
+    """... up to this message."""
+
+
+class OperationBatchRow(SQLModel, table=True):
+    """A batch whose workflow is still to be told of an operation; gone when it is told."""
+
+    __tablename__: ClassVar[str] = "operation_batch"
+
+    operation: str = Field(primary_key=True)
+    bulk_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+
+
+class SuspensionRow(SQLModel, table=True):
+    """A destination that gets no mail for a while, by an operator's word. Ends by itself."""
+
+    __tablename__: ClassVar[str] = "suspension"
+    __table_args__ = (Index("suspension_by_end", "until"),)
+
+    id: str = Field(primary_key=True)
+    kind: str
+    """domain or provider."""
+    name: str
+    """The domain, or the lane."""
+    reason: str
+    by: str
+    created_at: datetime = _moment(nullable=False)
+    until: datetime = _moment(nullable=False)
+    ended_at: datetime | None = _moment()
+    """Ended by hand, before its time."""
+    ended_by: str = ""
+
+
+class AuditRow(SQLModel, table=True):
+    """Who did what, when and why. Only ever added to."""
+
+    __tablename__: ClassVar[str] = "audit"
+    __table_args__ = (Index("audit_by_action", "action", "id"), Index("audit_by_who", "by", "id"))
+
+    id: str = Field(primary_key=True)
+    """In order of time."""
+    at: datetime = _moment(nullable=False)
+    by: str
+    via: str
+    action: str
+    target: str = ""
+    filter: Any = Field(default=None, sa_column=Column("filter", Json))
+    reason: str = ""
+    count: int | None = Field(default=None, sa_type=BigInteger)
+    operation: str | None = None
+    details: Any = Field(default=None, sa_column=Column("details", Json))

@@ -36,6 +36,8 @@ class MessageState(StrEnum):
     """An SMTP transaction runs, or ran when its worker died: then it is ambiguous."""
     DEFERRED = "deferred"
     """Refused for now; tried again at `next_attempt_at`."""
+    HELD = "held"
+    """An operator said not now: it is not tried, and its own clock stands still until it is released."""
     DELIVERED = "delivered"
     """A 2yz reply to the final dot: the next server has taken responsibility."""
     BOUNCED = "bounced"
@@ -48,5 +50,5 @@ class MessageState(StrEnum):
     """Handed over without a readable reply, and not sent again (`on_ambiguous: "stop"`, or a cancel)."""
 
 
-OPEN_STATES = frozenset({MessageState.QUEUED, MessageState.SENDING, MessageState.DEFERRED})
+OPEN_STATES = frozenset({MessageState.QUEUED, MessageState.SENDING, MessageState.DEFERRED, MessageState.HELD})
 FINAL_STATES = frozenset(MessageState) - OPEN_STATES

@@ -1,0 +1,27 @@
+"""Who is behind a call, for the audit trail: the header Postwerk-User says it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from postwerk.archive.audit import Actor
+from postwerk.errors import InvalidRequest
+
+LONGEST_NAME = 100
+
+
+def _actor(postwerk_user: Annotated[str | None, Header()] = None) -> Actor:
+    """Raises InvalidRequest for a name that cannot be shown."""
+    name = (postwerk_user or "").strip()
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidRequest(
+            f"Name the person behind the call in at most {LONGEST_NAME} printable characters.",
+            pointer="Postwerk-User",
+            code="invalid_text",
+        )
+    return Actor(by=name or "api")
+
+
+By = Annotated[Actor, Depends(_actor)]

@@ -1,0 +1,91 @@
+"""The audit trail: who did what, when and why. Written in the transaction that does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
+
+from postwerk.archive.ids import new_id
+from postwerk.archive.tables import AuditRow
+
+_AUDIT = SQLModel.metadata.tables[AuditRow.__tablename__].c
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts (a person's name, or "api"), and through which door."""
+
+    by: str = "api"
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One thing done. `action` as "queue.hold" or "bulk.pause"; `target` what it was done to, if one thing."""
+
+    id: str
+    at: datetime
+    by: str
+    via: str
+    action: str
+    target: str
+    filter: dict[str, Any] | None
+    reason: str
+    count: int | None
+    operation: str | None
+    details: dict[str, Any] | None
+
+
+async def write_audit(
+    connection: AsyncConnection,
+    actor: Actor,
+    action: str,
+    *,
+    at: datetime,
+    target: str = "",
+    meant: dict[str, Any] | None = None,
+    reason: str = "",
+    count: int | None = None,
+    operation: str | None = None,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Add an entry; `meant` is the filter it was done by. In the writing transaction of the deed itself."""
+    await connection.execute(
+        insert(AuditRow).values(
+            id=new_id("aud"),
+            at=at,
+            by=actor.by,
+            via=actor.via,
+            action=action,
+            target=target,
+            filter=meant,
+            reason=reason,
+            count=count,
+            operation=operation,
+            details=details,
+        )
+    )
+
+
+async def audit_entries(
+    connection: AsyncConnection,
+    *,
+    action: str | None = None,
+    by: str | None = None,
+    limit: int = 100,
+    after: str | None = None,
+) -> list[AuditEntry]:
+    """The newest first; `after` is the id of the last one seen."""
+    query = select(*[_AUDIT[name] for name in AuditEntry.__slots__]).order_by(_AUDIT.id.desc()).limit(limit)
+    if action is not None:
+        query = query.where(_AUDIT.action == action)
+    if by is not None:
+        query = query.where(_AUDIT.by == by)
+    if after is not None:
+        query = query.where(_AUDIT.id < after)
+    return [AuditEntry(**row._mapping) for row in await connection.execute(query)]
