@@ -26,7 +26,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing done. `action` as "queue.hold" or "bulk.pause"; `target` what it was done to, if one thing."""
+    """One thing done. `action` as "queue.hold"; `target`: what it was done to, if it is one thing."""
 
     id: str
     at: datetime
