@@ -43,7 +43,7 @@ _COUNT_SOME = {
 _COUNT_ALL = text(f"{_OF} GROUP BY bulk_id, lane").bindparams(bindparam("ids", expanding=True))
 # `seq > 0` is always so; it has SQLite take the index, where it would else walk the table by its own order.
 _FIRST_DEFERRED = f"""
-    SELECT lane, next_attempt_at, last_code, last_text FROM message
+    SELECT lane, next_attempt_at, last_code, last_text, address FROM message
     WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} AND seq > 0 ORDER BY seq LIMIT :most
 """
 _NEXT_DEFERRED = text(f"SELECT * FROM ({_FIRST_DEFERRED}) AS looked_at ORDER BY next_attempt_at LIMIT 1")
@@ -56,6 +56,19 @@ _OPEN_AT_THE_END = text(f"""
         ORDER BY seq DESC LIMIT :last
     ) AS looked_at WHERE {_OPEN} LIMIT 1
 """)
+# No domain holds a wildcard.
+_OPEN_OF_DOMAIN = text(f"""
+    SELECT 1 FROM (
+        SELECT state, address FROM message WHERE bulk_id = :bulk_id AND lane = :lane AND seq > 0
+        ORDER BY seq LIMIT :most
+    ) AS looked_at WHERE {_OPEN} AND lower(address) LIKE :ending LIMIT 1
+""")
+_DEFERRED_OF_DOMAIN = text(f"""
+    SELECT 1 FROM (
+        SELECT lane, address FROM message
+        WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} AND seq > 0 ORDER BY seq LIMIT :most
+    ) AS looked_at WHERE lane = :lane AND lower(address) LIKE :ending LIMIT 1
+""")
 _NO_SORT = text("SET LOCAL enable_sort = off")  # where there is no other way it sorts all the same
 _RELAYS = text("SELECT relay FROM lane UNION SELECT relay FROM lane_use ORDER BY relay")
 
@@ -67,6 +80,7 @@ class NextDeferred:
     lane: str
     at: datetime | None
     last_reply: str
+    address: str = ""
 
 
 async def relays_known(connection: AsyncConnection) -> list[str]:
@@ -125,11 +139,12 @@ async def next_deferred(connection: AsyncConnection, bulk_id: str) -> NextDeferr
     row = (await connection.execute(_NEXT_DEFERRED, _look(bulk_id))).one_or_none()
     if row is None:
         return None
-    lane, at, code, said = row
+    lane, at, code, said, address = row
     return NextDeferred(
         lane,
         None if at is None else from_microseconds(at),
         " ".join(str(part) for part in (code, said) if part),
+        address,
     )
 
 
@@ -151,6 +166,24 @@ async def lanes_with_open(connection: AsyncConnection, bulk_id: str, lanes: Iter
             if (await connection.execute(_OPEN_AT_THE_END, where)).first():
                 found.add(lane)
     return [lane for lane in wanted if lane in found]
+
+
+async def domains_with_open(
+    connection: AsyncConnection, bulk_id: str, domains: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those (lane, domain) in which the bulk send is sure to have open messages; looks as above.
+
+    At the first 2,000 deferred messages and the first 2,000 of each lane: a domain whose few open messages
+    lie further back is missed.
+    """
+    found: set[tuple[str, str]] = set()
+    for lane, domain in domains:
+        where = _look(bulk_id, lane=lane, ending=f"%@{domain}")
+        for query in (_OPEN_OF_DOMAIN, _DEFERRED_OF_DOMAIN):
+            if (await connection.execute(query, where)).first():
+                found.add((lane, domain))
+                break
+    return found
 
 
 async def _keep_to_the_index(connection: AsyncConnection) -> None:

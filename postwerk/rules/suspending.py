@@ -80,9 +80,13 @@ class Suspensions:
     def whole_lanes(self, now: datetime) -> list[str]:
         return [lane for lane, one in self._of_lane.items() if one.until > now]
 
-    def shared_lanes(self, now: datetime) -> list[str]:
-        """Lanes of which some domains are suspended."""
-        return [lane for lane in self._in_lane if self.in_lane(lane, now)]
+    def lanes(self, now: datetime) -> list[str]:
+        """Every lane that is suspended, or has domains that are."""
+        return [*self.whole_lanes(now), *(lane for lane in self._in_lane if self.in_lane(lane, now))]
+
+    def shared(self, now: datetime) -> list[tuple[str, Suspended]]:
+        """Lanes with a domain in each that gets nothing while others on the lane do."""
+        return [(lane, one) for lane in self._in_lane for one in self.in_lane(lane, now).values()]
 
 
 def domain_of(address: str) -> str:
