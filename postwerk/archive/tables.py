@@ -329,7 +329,7 @@ class SuspensionRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """Who did what, when and why. Only ever added to."""
+    """Who did what, when and why. Only ever added to, and counted up while a long list is stored."""
 
     __tablename__: ClassVar[str] = "audit"
     __table_args__ = (Index("audit_by_action", "action", "id"), Index("audit_by_who", "by", "id"))
