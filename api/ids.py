@@ -16,9 +16,18 @@ _ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
 
+def is_bulk_id(text: str) -> bool:
+    return _BULK_ID.fullmatch(text) is not None
+
+
+def is_message_id(text: str) -> bool:
+    """`<bulk id>.<seq>`."""
+    return _MESSAGE_ID.fullmatch(text) is not None
+
+
 def bulk_id_of(text: str) -> str:
     """The id if it is one. Raises NotFound."""
-    if not _BULK_ID.fullmatch(text):
+    if not is_bulk_id(text):
         raise NotFound("There is no bulk send with this id.")
     return text
 
@@ -32,7 +41,7 @@ def message_id_of(text: str) -> tuple[str, int]:
 
 
 def bulk_cursor(text: str | None) -> str | None:
-    if text is not None and not _BULK_ID.fullmatch(text):
+    if text is not None and not is_bulk_id(text):
         raise _no_cursor()
     return text
 
