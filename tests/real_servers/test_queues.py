@@ -150,5 +150,5 @@ async def test_a_bounded_look_goes_by_an_index(archive: Archive) -> None:
             (queues._NEXT_DEFERRED, "message_by_rare_state"),
             (queues._OPEN_AT_THE_END, "message_by_lane"),
         ):
-            plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {query}"), where)
+            plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {query['sqlite']}"), where)
             assert any(f"USING INDEX {index}" in row[3] for row in plan)
