@@ -41,7 +41,6 @@ _COUNT_SOME = {
     for is_open in (True, False)
 }
 _COUNT_ALL = text(f"{_OF} GROUP BY bulk_id, lane").bindparams(bindparam("ids", expanding=True))
-<<<<<<< HEAD
 
 
 def _by_index(query: str) -> dict[str, TextClause]:
@@ -81,39 +80,6 @@ _DEFERRED_OF_DOMAIN = _by_index(f"""
     SELECT 1 FROM ({_FIRST_DEFERRED}) AS looked_at
     WHERE lane = :lane AND lower(address) LIKE :ending LIMIT 1
 """)
-=======
-# SQLite keeps no statistics, and would walk the table by its own order.
-_INDEXED = {
-    "sqlite": ("INDEXED BY message_by_rare_state", "INDEXED BY message_by_lane"),
-    "postgresql": ("", ""),
-}
-_FIRST_DEFERRED = {
-    dialect: f"""
-        SELECT lane, next_attempt_at, last_code, last_text FROM message {by_state}
-        WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} ORDER BY seq LIMIT :most
-    """
-    for dialect, (by_state, _) in _INDEXED.items()
-}
-_NEXT_DEFERRED = {
-    dialect: text(f"SELECT * FROM ({first}) AS looked_at ORDER BY next_attempt_at LIMIT 1")
-    for dialect, first in _FIRST_DEFERRED.items()
-}
-_DEFERRED_LANES = {
-    dialect: text(f"SELECT DISTINCT lane FROM ({first}) AS looked_at WHERE lane IN :lanes").bindparams(
-        bindparam("lanes", expanding=True)
-    )
-    for dialect, first in _FIRST_DEFERRED.items()
-}
-_OPEN_AT_THE_END = {
-    dialect: text(f"""
-        SELECT 1 FROM (
-            SELECT state FROM message {by_lane} WHERE bulk_id = :bulk_id AND lane = :lane
-            ORDER BY seq DESC LIMIT :last
-        ) AS looked_at WHERE {_OPEN} LIMIT 1
-    """)
-    for dialect, (_, by_lane) in _INDEXED.items()
-}
->>>>>>> h-read
 _NO_SORT = text("SET LOCAL enable_sort = off")  # where there is no other way it sorts all the same
 _RELAYS = text("SELECT relay FROM lane UNION SELECT relay FROM lane_use ORDER BY relay")
 
@@ -181,11 +147,7 @@ def _in_groups(bulk_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 async def next_deferred(connection: AsyncConnection, bulk_id: str) -> NextDeferred | None:
     """The deferred message that is tried first, of the first 2,000 deferred ones."""
     await _keep_to_the_index(connection)
-<<<<<<< HEAD
     row = (await connection.execute(_asked(connection, _NEXT_DEFERRED), _look(bulk_id))).one_or_none()
-=======
-    row = (await connection.execute(_NEXT_DEFERRED[connection.dialect.name], _look(bulk_id))).one_or_none()
->>>>>>> h-read
     if row is None:
         return None
     lane, at, code, said, address = row
@@ -207,21 +169,12 @@ async def lanes_with_open(connection: AsyncConnection, bulk_id: str, lanes: Iter
     if not wanted:
         return []
     await _keep_to_the_index(connection)
-<<<<<<< HEAD
     deferred = await connection.execute(_asked(connection, _DEFERRED_LANES), _look(bulk_id, lanes=wanted))
-=======
-    dialect = connection.dialect.name
-    deferred = await connection.execute(_DEFERRED_LANES[dialect], _look(bulk_id, lanes=wanted))
->>>>>>> h-read
     found = set(deferred.scalars())
     for lane in wanted:
         if lane not in found:
             where = {"bulk_id": bulk_id, "lane": lane, "last": LAST_OF_LANE}
-<<<<<<< HEAD
             if (await connection.execute(_asked(connection, _OPEN_AT_THE_END), where)).first():
-=======
-            if (await connection.execute(_OPEN_AT_THE_END[dialect], where)).first():
->>>>>>> h-read
                 found.add(lane)
     return [lane for lane in wanted if lane in found]
 
