@@ -15,9 +15,20 @@ from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
+from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
-from api.routes import audit, bulk_sends, health, lanes, messages, suppressions, suspensions, uploads
+from api.routes import (
+    audit,
+    bulk_sends,
+    health,
+    lanes,
+    messages,
+    operations,
+    suppressions,
+    suspensions,
+    uploads,
+)
 from api.schemas import BulkSendRequest
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
@@ -61,7 +72,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, lanes, suspensions, suppressions, audit, health):
+    for room in (bulk_sends, uploads, messages, lanes, suspensions, suppressions, operations, audit, health):
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -137,6 +148,9 @@ def _complete_openapi(app: FastAPI) -> None:
                     (LaneOrder, "validation"),
                     (RelayOrder, "validation"),
                     (SuspensionOrder, "validation"),
+                    (QueueOrder, "validation"),
+                    (ReasonOrder, "validation"),
+                    (RetryFailedOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.operator import Operator
 from api.progress import RateMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
@@ -51,6 +52,7 @@ class Parts:
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
         self.waker = Waker(client)
+        self.operator = Operator(archive, client, config.task_queue)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -58,6 +60,7 @@ class Parts:
     async def close(self) -> None:
         """End what runs in the background."""
         await self.waker.close()
+        await self.operator.close()
         await self.queues.close()
 
 
