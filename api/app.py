@@ -17,7 +17,7 @@ from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
-from api.routes import bulk_sends, health, lanes, messages, suppressions, uploads
+from api.routes import bulk_sends, health, lanes, messages, queue, suppressions, uploads
 from api.schemas import BulkSendRequest
 from api.suppression_schemas import SuppressionRequest
 from postwerk.archive.engine import Archive
@@ -60,7 +60,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, lanes, suppressions, health):
+    for room in (bulk_sends, uploads, messages, queue, lanes, suppressions, health):
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -73,6 +73,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         client = await connect(lazy=True)
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
+        app.state.parts.survey.start()
         reconciler = asyncio.create_task(reconcile_forever(archive, client, config.task_queue))
         try:
             yield

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from api.progress import RateMemory
+from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
 from api.waking import Waker
@@ -50,6 +51,7 @@ class Parts:
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
+        self.survey = SurveyMemory(archive)
         self.waker = Waker(client)
 
     def now(self) -> datetime:
@@ -59,6 +61,7 @@ class Parts:
         """End what runs in the background."""
         await self.waker.close()
         await self.queues.close()
+        await self.survey.close()
 
 
 def _parts(request: Request) -> Parts:
