@@ -230,6 +230,7 @@ class WaitReason(StrEnum):
     TEMPORAL_AWAY = "temporal_away"
     NO_WORKER = "no_worker"
     RELAY_DOWN = "relay_down"
+    SUSPENDED = "suspended"
     COOLING_DOWN = "cooling_down"
     DEFERRED = "deferred"
     PACED = "paced"

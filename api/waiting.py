@@ -23,8 +23,10 @@ from postwerk.archive import lanes, queues, reads
 from postwerk.archive.lanes import RELAY
 from postwerk.archive.operation_notes import OperationNote, operation_notes
 from postwerk.archive.reads import BulkSend, Message
-from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState
+from postwerk.archive.suspensions import suspensions_in_force
+from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState, MessageState
 from postwerk.errors import Conflict
+from postwerk.rules.suspending import Suspended
 
 DEFAULT_RELAY = "default"
 """What workers call a relay that was given by its URL alone."""
@@ -71,11 +73,13 @@ async def surroundings(
         states = {state.name: state for state in await lanes.all_lane_states(connection, relay)}
     else:
         states = await lanes.lane_states(connection, relay, [*names, RELAY])
+    now = parts.now()
     return Surroundings(
-        parts.now(),
+        now,
         relay=states.pop(RELAY, lanes.LaneState(RELAY)),
         lanes=states,
         relay_rate=parts.config.relay_rate,
+        suspensions=await suspensions_in_force(connection, now),
     )
 
 
@@ -124,11 +128,24 @@ async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surround
     if found is not None or send.state is not BulkState.RUNNING:
         return found
     now = around.now
-    hindered = [name for name, lane in around.lanes.items() if lane.cools(now)]
+    hindered = around.suspensions.whole_lanes(now)
+    hindered += [name for name, lane in around.lanes.items() if lane.cools(now) and name not in hindered]
     hindered += [name for name, lane in around.lanes.items() if name not in hindered and _is_slow(lane)]
     hindered += [name for name in paced_providers() if name not in hindered]
     with_open = await queues.lanes_with_open(connection, send.id, hindered[:MOST_LANES])
-    return wait_by_lanes(send, around, with_open, await queues.next_deferred(connection, send.id))
+    suspended = await _suspended_with_open(connection, send, around)
+    deferred = await queues.next_deferred(connection, send.id)
+    return wait_by_lanes(send, around, with_open, deferred, suspended)
+
+
+async def _suspended_with_open(
+    connection: AsyncConnection, send: BulkSend, around: Surroundings
+) -> list[tuple[str, Suspended]]:
+    """Suspended domains to which it has mail left, where others share their lane."""
+    shared = [] if send.counts[MessageState.SENDING] else around.suspensions.shared(around.now)
+    pairs = [(lane, one.name) for lane, one in shared[:MOST_LANES]]
+    found = await queues.domains_with_open(connection, send.id, pairs)
+    return [(lane, one) for lane, one in shared if (lane, one.name) in found]
 
 
 def _is_slow(lane: lanes.LaneState) -> bool:

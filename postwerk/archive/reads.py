@@ -38,8 +38,12 @@ class BulkSend:
     duplicates: int
     notice_of: str = ""
     """The bulk send that this one tells of."""
+    rounds: int = 0
+    """How often failed messages of it were started again."""
+    carried: int = 0
+    """Batches up to this number were carried by runs of its workflow that have ended."""
     held_at: datetime | None = None
-    """While it is paused: since when its deadline stands still."""
+    """Paused since."""
     counts: dict[MessageState, int] = field(default_factory=dict)
 
     @property
@@ -127,6 +131,8 @@ _SELECT_BULK_SEND = select(
     _BULK.rejected,
     _BULK.duplicates,
     _BULK.notice_of,
+    _BULK.rounds,
+    _BULK.carried,
     _BULK.held_at,
 ).where(_BULK.state != BulkState.STORING.value)
 MESSAGE_COLUMNS = tuple(_MESSAGE[name] for name in Message.__slots__)

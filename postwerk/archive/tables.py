@@ -73,6 +73,10 @@ class BulkSendRow(SQLModel, table=True):
     """Id of the bulk send that this one tells the sender of; such a send has no notices itself."""
     rounds: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """How often failed messages of it were started again."""
+    starting_again: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Operations that are starting failed messages again just now: it is not closed meanwhile."""
+    carried: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Batches up to this number were carried by runs of its workflow that have ended."""
     changes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Counts the changes of its options, so that workers see that there was one."""
 
@@ -343,7 +347,7 @@ class SuspensionRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """Who did what, when and why. Only ever added to."""
+    """Who did what, when and why. Only ever added to, and counted up while a long list is stored."""
 
     __tablename__: ClassVar[str] = "audit"
     __table_args__ = (Index("audit_by_action", "action", "id"), Index("audit_by_who", "by", "id"))

@@ -20,6 +20,8 @@ _BY_REPLY = {"message_by_code": "last_code", "message_by_reason": "last_reason"}
 _ADDED = {
     "bulk_send": (
         sa.Column("rounds", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("starting_again", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("carried", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("changes", sa.Integer(), nullable=False, server_default="0"),
     ),
     "message": (
