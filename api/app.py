@@ -25,6 +25,7 @@ from api.routes import (
     lanes,
     messages,
     operations,
+    queue,
     suppressions,
     suspensions,
     uploads,
@@ -40,6 +41,18 @@ from postwerk.settings import Settings, load_settings
 from workflows.client import connect
 
 log = logging.getLogger("postwerk.api")
+_ROOMS = (
+    bulk_sends,
+    uploads,
+    messages,
+    queue,
+    operations,
+    lanes,
+    suspensions,
+    suppressions,
+    audit,
+    health,
+)
 
 
 def create_app(parts: Parts | None = None) -> FastAPI:
@@ -72,7 +85,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, lanes, suspensions, suppressions, operations, audit, health):
+    for room in _ROOMS:
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -85,6 +98,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         client = await connect(lazy=True)
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
+        app.state.parts.survey.start()
         reconciler = asyncio.create_task(reconcile_forever(archive, client, config.task_queue))
         try:
             yield

@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from api.operator import Operator
 from api.progress import RateMemory
+from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
 from api.waking import Waker
@@ -51,6 +52,7 @@ class Parts:
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
+        self.survey = SurveyMemory(archive)
         self.waker = Waker(client)
         self.operator = Operator(archive, client, config.task_queue)
 
@@ -62,6 +64,7 @@ class Parts:
         await self.waker.close()
         await self.operator.close()
         await self.queues.close()
+        await self.survey.close()
 
 
 def _parts(request: Request) -> Parts:
