@@ -11,6 +11,7 @@ from datetime import datetime
 from activities.clock import ActivityClock
 from activities.consequences import draw_consequences
 from activities.parts import BulkContent, WorkerParts
+from activities.routes import Route
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.delivery import DueMessage
 from postwerk.archive.journal import Mark, Outcome
@@ -44,6 +45,7 @@ class BatchRun:
     parts: WorkerParts
     order: SendBatchInput
     bulk: BulkContent
+    route: Route
     clock: ActivityClock
     chance: float = field(default_factory=random.random)
     """Spreads the waits of runs; the messages of one run stay together, and come back together."""
@@ -173,10 +175,10 @@ class Attempt:
         milliseconds: int = 0,
         due_now: bool = False,
     ) -> bool:
+        state = self._state_after(decision.effect)
         now = self._clock.now()
         counts = decision.effect in (Effect.RETRY, Effect.AMBIGUOUS) and not due_now
         deferrals = self._message.deferrals + counts
-        state = self._state_after(decision.effect)
         reply = exchange.reply if exchange else None
         return await self._parts.journal.record(
             Outcome(
@@ -215,12 +217,14 @@ class Attempt:
             return None
         if due_now:
             return to_microseconds(now)
+        # The schedule may have been changed during the transaction.
+        bulk = self._parts.contents.latest(self._order.batch.bulk_id, self._bulk)
         wait = next_wait(
             decision,
-            self._bulk.options.retry,
+            bulk.options.retry,
             deferrals=deferrals,
             attempts=self._number,
             chance=self._run.chance,
-            lane_waits=self._parts.desk.state(self._order.batch.lane).cools(now),
+            lane_waits=self._run.route.desk.state(self._order.batch.lane).cools(now),
         )
         return to_microseconds(next_attempt_at(wait, now, self._order.deadline))

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import activity
@@ -35,7 +36,10 @@ class Carriage:
         self._run = run
         batch = run.order.batch
         self._lane = batch.lane
-        self.permits = Permits(run.parts.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock)
+        self._pool = run.route.pool
+        self.permits = Permits(
+            run.route.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock, self._may_go_on
+        )
         self._due: deque[DueMessage] = deque()
         self._read_at = float("-inf")
         self._loading = asyncio.Lock()
@@ -54,6 +58,8 @@ class Carriage:
         """Why there is no further session."""
         self.turned_away = False
         """The pace allows no further message soon: `permits` knows until when, and why."""
+        self.moved = False
+        """The bulk send goes over another relay from now on: so does what is left."""
 
     async def prepare(self) -> bool:
         """Whether there is a message to send, and it may go now; before a connection is asked for."""
@@ -62,7 +68,7 @@ class Carriage:
 
     async def _first_permit(self) -> bool:
         """Without a free connection none is leased yet: it would lapse, and nobody else could use it."""
-        if self._run.parts.pool.has_room(self._lane):
+        if self._pool.has_room(self._lane):
             self.turned_away = not await self.permits.look(len(self._due))
         else:
             self.turned_away = await self.permits.lane_rests()
@@ -136,7 +142,7 @@ class Carriage:
         finally:
             if lease is not None:
                 self._leases.discard(lease)
-                self._run.parts.pool.release(lease)
+                self._pool.release(lease)
 
     async def _next(self) -> DueMessage | None:
         """The next due message, unless there is a reason to send none."""
@@ -144,7 +150,7 @@ class Carriage:
             return None
         if not self.permits.free():
             if not await self.permits.take(len(self._due)):
-                self.turned_away = True
+                self.turned_away = not (self.stopped or self.moved)
                 return None
             if not await self._may_take():  # while it waited the send was held, or the page grew old
                 return None
@@ -157,7 +163,7 @@ class Carriage:
 
     @property
     def _halted(self) -> bool:
-        return self.unreachable is not None or self.turned_away
+        return self.unreachable is not None or self.turned_away or self.moved
 
     async def _has_message(self) -> bool:
         if self._due and time.monotonic() - self._read_at > PAGE_SECONDS:
@@ -204,15 +210,28 @@ class Carriage:
             )
 
     async def _may_go_on(self) -> bool:
+        """Whether the send still goes, and over this relay; by its options as they are now."""
+        bulk_id = self._run.order.batch.bulk_id
         if not self.stopped:
             self.stopped = activity.is_worker_shutdown() or not await self._run.parts.permission.may_send(
-                self._run.order.batch.bulk_id
+                bulk_id
             )
-        return not self.stopped
+        if self._run.parts.contents.is_outdated(bulk_id, self._run.bulk):
+            await self._read_options(bulk_id)
+        return not self.stopped and not self.moved
+
+    async def _read_options(self, bulk_id: str) -> None:
+        """They were changed: the rest of this run goes by the new ones. Another relay takes a new run."""
+        bulk = await self._run.parts.contents.of(bulk_id)
+        self._run = replace(self._run, bulk=bulk)
+        if bulk.options.relay_name != self._run.route.desk.relay:
+            self.moved = True
+        elif bulk.options.rate != self.permits.bulk_rate:
+            self.permits.change_rate(bulk.options.rate)
 
     def _call_for_help(self) -> None:
         """Whoever takes a message hires the next carrier, while messages and connections are left."""
-        if self._due and self.permits.ready() and self._run.parts.pool.has_room(self._lane):
+        if self._due and self.permits.ready() and self._pool.has_room(self._lane):
             self._hire(None)
 
     async def _helpers_connection(self) -> Lease | None:
@@ -231,9 +250,9 @@ class Carriage:
 
     async def _connection(self) -> Lease | None:
         """A helper's own connection; that there is no more of them does not trouble those at work."""
-        got = await self._run.parts.pool.acquire(self._lane, _NOW)
+        got = await self._pool.acquire(self._lane, _NOW)
         if isinstance(got, Exchange):
-            self._run.parts.pool.crowded(self._lane)
-            self._run.parts.pool.relay_refused()
+            self._pool.crowded(self._lane)
+            self._pool.relay_refused()
             return None
         return got

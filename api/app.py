@@ -110,16 +110,17 @@ def _config(settings: Settings) -> ApiConfig:
     )
 
 
-def _relay(settings: Settings) -> dict[str, str]:
-    """Name and server of the relay, where this process was told of one; to reach it is the workers' task."""
-    if not settings.relay_url.get_secret_value():
-        return {}
+def _relay(settings: Settings) -> dict[str, Any]:
+    """Names and servers of the relays this process was told of; to reach them is the workers' task."""
+    found: dict[str, Any] = {}
     try:
-        relay = settings.relay()
+        found["relays"] = {relay.name: f"{relay.host}:{relay.port}" for relay in settings.further_relays()}
+        if settings.relay_url.get_secret_value():
+            relay = settings.relay()
+            found |= {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
     except ConfigurationError as error:
-        log.warning("the relay's settings cannot be used here: %s", error.message)
-        return {}
-    return {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
+        log.warning("the relays' settings cannot be used here: %s", error.message)
+    return found
 
 
 def _complete_openapi(app: FastAPI) -> None:

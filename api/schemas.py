@@ -117,6 +117,8 @@ class BulkSendRequest(_Request):
     """A preset's name, or a schedule."""
     rate: StrictStr | None = Field(default=None, max_length=50)
     """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
+    relay: StrictStr | None = Field(default=None, max_length=50)
+    """Which relay takes its mail, by a name of the settings; the default one if left out."""
     auto_pause: AutoPauseRequest | None = None
     max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
     """So many refusals of our own settings or sender in a row pause the send."""
@@ -228,6 +230,7 @@ class WaitReason(StrEnum):
     HELD = "held"
     TEMPORAL_AWAY = "temporal_away"
     NO_WORKER = "no_worker"
+    UNKNOWN_RELAY = "unknown_relay"
     RELAY_DOWN = "relay_down"
     COOLING_DOWN = "cooling_down"
     DEFERRED = "deferred"
@@ -269,6 +272,8 @@ class BulkSendView(BaseModel):
     deadline: datetime | None
     retry: RetryView
     rate: str | None
+    relay: str
+    """Name of the relay that takes its mail."""
     auto_pause: AutoPauseView | None
     max_consecutive_config_errors: int
     recipients_per_child: int | None

@@ -20,31 +20,41 @@ from api.waits import (
 from postwerk.archive import lanes, queues
 from postwerk.archive.lanes import RELAY
 from postwerk.archive.reads import BulkSend, Message
+from postwerk.contracts.options import DEFAULT_RELAY, BulkOptions
 from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState
-from postwerk.errors import Conflict
+from postwerk.errors import Conflict, InvalidRequest
 
-DEFAULT_RELAY = "default"
-"""What workers call a relay that was given by its URL alone."""
 MOST_LANES = 20
 """So many resting lanes are looked at for one bulk send."""
 _MAY_MOVE = (BulkState.QUEUED, BulkState.RUNNING, BulkState.CANCELLING)
 
 
-async def relay_name(parts: Parts, connection: AsyncConnection) -> str:
-    """The relay's name by the settings, else the only one known. Raises Conflict when there are several."""
+async def relay_name(parts: Parts, connection: AsyncConnection, asked: str | None = None) -> str:
+    """The relay that is asked for, else the default one: by the settings, or the only one remembered.
+
+    Raises InvalidRequest for a name that is not known, Conflict when it is not clear which one is meant.
+    """
+    if asked is not None and asked not in parts.config.relay_names:
+        raise InvalidRequest(
+            f"There is no such relay; known are {', '.join(parts.config.relay_names)}.",
+            pointer="?relay",
+            code="unknown_relay",
+        )
+    if asked in parts.config.relays:
+        return str(asked)
     if parts.config.relay:
         return parts.config.relay
-    known = await queues.relays_known(connection)
+    known = [name for name in await queues.relays_known(connection) if name not in parts.config.relays]
     if len(known) > 1:
         raise Conflict("Several relays are known here; set POSTWERK_RELAY_URL for the API to say which.")
     return known[0] if known else DEFAULT_RELAY
 
 
 async def surroundings(
-    parts: Parts, connection: AsyncConnection, names: Iterable[str] | None
+    parts: Parts, connection: AsyncConnection, names: Iterable[str] | None, options: BulkOptions
 ) -> Surroundings:
-    """What these lanes, or (None) all, and the relay do; the workers are asked apart."""
-    relay = parts.config.relay or next(iter(await queues.relays_known(connection)), DEFAULT_RELAY)
+    """What these lanes, or (None) all, and the relay of a bulk send do; the workers are asked apart."""
+    relay = options.relay or await _default_relay(parts, connection)
     if names is None:
         states = {state.name: state for state in await lanes.all_lane_states(connection, relay)}
     else:
@@ -54,7 +64,16 @@ async def surroundings(
         relay=states.pop(RELAY, lanes.LaneState(RELAY)),
         lanes=states,
         relay_rate=parts.config.relay_rate,
+        unknown_relay="" if options.relay_name in parts.config.relay_names else options.relay_name,
     )
+
+
+async def _default_relay(parts: Parts, connection: AsyncConnection) -> str:
+    """As well as it is known here; one that may be wrong is better than no answer."""
+    if parts.config.relay:
+        return parts.config.relay
+    known = await queues.relays_known(connection)
+    return next((name for name in known if name not in parts.config.relays), DEFAULT_RELAY)
 
 
 async def waits_of_messages(
@@ -73,8 +92,11 @@ async def waits_of_sends(parts: Parts, sends: Sequence[BulkSend]) -> list[WaitsF
     moving = any(send.state in _MAY_MOVE for send in sends)
     workers = await parts.workers.polling() if moving else 0
     async with parts.archive.reading() as connection:
-        around = replace(await surroundings(parts, connection, None), workers=workers)
-        return [await _wait_of(connection, send, around) for send in sends]
+        around = {
+            relay: replace(await surroundings(parts, connection, None, send.options), workers=workers)
+            for relay, send in {send.options.relay: send for send in sends}.items()
+        }
+        return [await _wait_of(connection, send, around[send.options.relay]) for send in sends]
 
 
 async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surroundings) -> WaitsFor | None:

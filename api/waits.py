@@ -26,6 +26,8 @@ class Surroundings:
     relay: LaneState = field(default_factory=lambda: LaneState(""))
     lanes: Mapping[str, LaneState] = field(default_factory=dict)
     relay_rate: str = ""
+    unknown_relay: str = ""
+    """The name of the send's relay if the settings do not know it."""
 
     def lane(self, name: str) -> LaneState:
         return self.lanes.get(name) or LaneState(name)
@@ -101,6 +103,9 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
 
 
 def _wait_of_relay(around: Surroundings) -> WaitsFor | None:
+    if around.unknown_relay:
+        detail = f"the settings name no relay {around.unknown_relay}; nothing of it goes over another one"
+        return WaitsFor(reason=WaitReason.UNKNOWN_RELAY, detail=detail)
     relay, now = around.relay, around.now
     why = relay.last_refusal if relay.origin == "session" else f"{relay.reason} ({relay.origin})"
     if relay.cools(now) and relay.cool_until is not None:

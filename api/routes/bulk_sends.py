@@ -53,7 +53,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     """
     only_parameters(request, "dry_run")  # a misspelt one must not send mail
     wanted, entries = await _read(request, parts)
-    new = new_bulk_send(wanted, parts.config.retry, parts.now())
+    new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
     if dry_run:
         found = checked(len(entries), await check_request(entries))
         return Response(found.model_dump_json(), media_type="application/json")

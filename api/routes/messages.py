@@ -39,7 +39,9 @@ async def list_messages(
     async with parts.archive.reading() as connection:
         send = await reads.bulk_send(connection, bulk_id)
         found = await reads.messages(connection, bulk_id, wanted, limit=limit + 1, after=last_seen)
-        around = await surroundings(parts, connection, {message.lane for message in found[:limit]})
+        around = await surroundings(
+            parts, connection, {message.lane for message in found[:limit]}, send.options
+        )
     waits = await waits_of_messages(parts, found[:limit], send, around)
     page = [message_view(message, wait) for message, wait in zip(found, waits, strict=False)]
     has_more = len(found) > limit
@@ -54,7 +56,7 @@ async def show(request: Request, parts: UseParts, message_id: str) -> MessageDet
         message = await reads.message(connection, bulk_id, seq)
         attempts = await reads.attempts(connection, bulk_id, seq)
         send = await reads.bulk_send(connection, bulk_id)
-        around = await surroundings(parts, connection, {message.lane})
+        around = await surroundings(parts, connection, {message.lane}, send.options)
     [wait] = await waits_of_messages(parts, [message], send, around)
     return message_details(request, parts, message, wait, attempts)
 
