@@ -11,13 +11,14 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
-from api.routes import bulk_sends, health, lanes, messages, suppressions, uploads
+from api.routes import bulk_sends, changes, health, lanes, messages, suppressions, uploads
 from api.schemas import BulkSendRequest
 from api.suppression_schemas import SuppressionRequest
 from postwerk.archive.engine import Archive
@@ -60,7 +61,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, lanes, suppressions, health):
+    for room in (bulk_sends, changes, uploads, messages, lanes, suppressions, health):
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -133,6 +134,7 @@ def _complete_openapi(app: FastAPI) -> None:
             _, shapes = models_json_schema(
                 [
                     (BulkSendRequest, "validation"),
+                    (BulkSendChange, "validation"),
                     (SuppressionRequest, "validation"),
                     (LaneOrder, "validation"),
                     (RelayOrder, "validation"),

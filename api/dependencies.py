@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.following import Follower
 from api.progress import RateMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
@@ -63,12 +64,14 @@ class Parts:
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
         self.waker = Waker(client)
+        self.follower = Follower(archive, client)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     async def close(self) -> None:
         """End what runs in the background."""
+        await self.follower.close()
         await self.waker.close()
         await self.queues.close()
 

@@ -73,6 +73,16 @@ class RetryRequest(_Request):
     jitter: float | None = Field(default=None, ge=0, le=0.5, strict=True)
 
 
+RetryInput = Annotated[
+    RetryRequest,
+    BeforeValidator(
+        lambda given: {"preset": given} if isinstance(given, str) else given,
+        json_schema_input_type=RetryRequest | Literal["bulk", "postfix"],
+    ),
+]
+"""A preset's name, or a schedule."""
+
+
 class AutoPauseRequest(_Request):
     """Pause by itself when more than this share of at least `min_sent` attempts bounced."""
 
@@ -107,13 +117,7 @@ class BulkSendRequest(_Request):
     recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
     deadline: DurationInput = None
     """One minute to seven days; five days if left out."""
-    retry: Annotated[
-        RetryRequest,
-        BeforeValidator(
-            lambda given: {"preset": given} if isinstance(given, str) else given,
-            json_schema_input_type=RetryRequest | Literal["bulk", "postfix"],
-        ),
-    ] = RetryRequest()
+    retry: RetryInput = RetryRequest()
     """A preset's name, or a schedule."""
     rate: StrictStr | None = Field(default=None, max_length=50)
     """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""

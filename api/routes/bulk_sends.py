@@ -13,6 +13,7 @@ from api.ids import bulk_cursor, bulk_id_of
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken
+from api.sending_view import view_of
 from api.starting import start_order
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json
@@ -108,7 +109,7 @@ async def list_all(
 @router.get("/{bulk_id}", response_model=BulkSendView, responses=problems(404, 422, 503))
 async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
     """One bulk send: state, counts, rate and end in sight."""
-    return await _view(request, parts, bulk_id_of(bulk_id))
+    return await view_of(request, parts, bulk_id_of(bulk_id))
 
 
 @router.post(
@@ -126,7 +127,7 @@ async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView
         queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
-    return await _view(request, parts, bulk_id)
+    return await view_of(request, parts, bulk_id)
 
 
 @router.post(
@@ -141,11 +142,4 @@ async def cancel(request: Request, parts: UseParts, bulk_id: str) -> BulkSendVie
         raise Conflict(f"This bulk send is {state}; there is nothing left to cancel.")
     if state is BulkState.CANCELLING:
         await parts.starter.cancel(bulk_id, parts.now())
-    return await _view(request, parts, bulk_id)
-
-
-async def _view(request: Request, parts: Parts, bulk_id: str) -> BulkSendView:
-    async with parts.archive.reading() as connection:
-        send = await reads.bulk_send(connection, bulk_id)
-    [waits_for] = await waits_of_sends(parts, [send])
-    return bulk_send_view(request, parts, send, waits_for)
+    return await view_of(request, parts, bulk_id)
