@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, text
 
@@ -15,15 +15,16 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.given import Given
 from postwerk.archive.tables import RARE_STATES
 from postwerk.contracts.options import RetrySchedule
-from postwerk.rules.rescheduling import waits_by_schedule
-from postwerk.rules.retry_schedule import next_attempt_at, wait_after
+from postwerk.rules.rescheduling import LastRefusal, wait_anew
+from postwerk.rules.retry_schedule import next_attempt_at
 
 _TOGETHER = 250
 """Neighbours in a lane are mostly of one batch: they share their jitter, and come back together."""
 # Who is due already stays due, be it by an operator's word.
 _WAITING = text(f"""
     SELECT message.seq, message.lane, message.attempts, message.deferrals, message.changed_at,
-        message.next_attempt_at, message.last_reason, message.last_code, message.last_text,
+        message.next_attempt_at, message.last_reason, message.last_stage, message.last_code,
+        message.last_enhanced, message.last_text,
         bulk_send.deadline + message.extra AS deadline
     FROM message JOIN bulk_send ON bulk_send.id = message.bulk_id
     WHERE message.bulk_id = :bulk_id AND message.state = 'deferred' AND message.{RARE_STATES}
@@ -74,27 +75,30 @@ async def reschedule_some(
 
 
 def _moves(
-    bulk_id: str, waiting: Sequence[Row[tuple[object, ...]]], schedule: RetrySchedule, now: int
-) -> Iterator[dict[str, object]]:
+    bulk_id: str, waiting: Sequence[Row[Any]], schedule: RetrySchedule, now: int
+) -> Iterator[dict[str, Any]]:
     for row in waiting:
-        by_schedule = waits_by_schedule(row.last_reason, row.last_code, row.last_text, row.deferrals)
-        if row.next_attempt_at > now and by_schedule:
-            chance = random.Random(f"{bulk_id} {row.lane} {row.seq // _TOGETHER}").random()
-            next_at = _next_at(row, schedule, chance)
-            if next_at != row.next_attempt_at:
-                yield {
-                    "bulk_id": bulk_id,
-                    "seq": row.seq,
-                    "attempts": row.attempts,
-                    "was": row.next_attempt_at,
-                    "next_at": next_at,
-                }
+        if row.next_attempt_at is None or row.next_attempt_at <= now:
+            continue
+        chance = random.Random(f"{bulk_id} {row.lane} {row.seq // _TOGETHER}").random()
+        next_at = _next_at(row, schedule, chance)
+        if next_at is not None and next_at != row.next_attempt_at:
+            yield {
+                "bulk_id": bulk_id,
+                "seq": row.seq,
+                "attempts": row.attempts,
+                "was": row.next_attempt_at,
+                "next_at": next_at,
+            }
 
 
-def _next_at(row: Row[tuple[object, ...]], schedule: RetrySchedule, chance: float) -> int:
-    """Microseconds; by the time at which it was refused, and never past its deadline."""
+def _next_at(row: Row[Any], schedule: RetrySchedule, chance: float) -> int | None:
+    """Microseconds: counted from the refusal, and never past its deadline; None: it waits as it does."""
+    last = LastRefusal(row.last_reason, row.last_stage, row.last_code, row.last_enhanced, row.last_text)
+    wait = wait_anew(last, schedule, deferrals=row.deferrals, attempts=row.attempts, chance=chance)
+    if wait is None:
+        return None
     refused_at = from_microseconds(row.changed_at)
-    wait = wait_after(schedule, row.deferrals, chance)
     if row.deadline is None:
         return to_microseconds(refused_at + wait)
     return to_microseconds(next_attempt_at(wait, refused_at, from_microseconds(row.deadline)))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 
 from postwerk.contracts.smtp import Exchange, Trouble
 from postwerk.rules.decision import BulkEffect, Decision, Effect, LaneEffect
 from postwerk.rules.hints import retry_hint
 from postwerk.rules.reply_table import load_replies
 
-__all__ = ["BulkEffect", "Decision", "Effect", "LaneEffect", "classify", "hint_in"]
+__all__ = ["BulkEffect", "Decision", "Effect", "LaneEffect", "classify"]
 
 _TABLE = load_replies()
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
@@ -33,11 +32,6 @@ def classify(exchange: Exchange) -> Decision:
     decision = next(row.decision for row in rows if row.fits(reply, words))
     hint = retry_hint(words) if reply.code < 500 else None
     return replace(decision, hint=hint) if hint else decision
-
-
-def hint_in(text: str) -> timedelta | None:
-    """How long the server of a temporary reply asks us to wait."""
-    return retry_hint(_plain(text))
 
 
 def _plain(text: str) -> str:
