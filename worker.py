@@ -25,8 +25,10 @@ from activities.bulks import BulkActivities
 from activities.delivery import DeliveryActivities
 from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
+from activities.operations import OperationActivities
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
 from activities.routes import Route, Routes
+from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
 from api.reconciler import reconcile_forever
 from postwerk.archive.engine import Archive
@@ -62,7 +64,15 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
         journal.start()
         routes.start()
         yield WorkerParts(
-            archive, journal, routes, contents, permission, watch, shard, settings.concurrent_batches
+            archive,
+            journal,
+            routes,
+            contents,
+            permission,
+            watch,
+            shard,
+            StoppingOperations(archive),
+            settings.concurrent_batches,
         )
     finally:
         await routes.close()
@@ -86,6 +96,7 @@ def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:
 
 def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
+    operations = OperationActivities(parts)
     notices = NoticeActivities(parts, Speaker(settings.ehlo_name, settings.public_url))
     return Worker(
         client,
@@ -104,6 +115,11 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
             deliveries.send_batch,
             deliveries.hurry_batch,
             deliveries.settle_batch,
+            deliveries.await_release,
+            bulks.set_deadline,
+            operations.carry_out_operation,
+            operations.tell_batches,
+            operations.next_run,
             notices.tell_failures,
             notices.tell_delay,
             notices.tell_end,

@@ -24,7 +24,7 @@ from postwerk.errors import ContentError
 from postwerk.observe import log
 from postwerk.rules.next_wait import next_wait
 from postwerk.rules.reply_class import Decision, Effect, classify
-from postwerk.rules.retry_schedule import next_attempt_at
+from postwerk.rules.retry_schedule import is_over, next_attempt_at
 from postwerk.smtp.pool import Lease
 
 _CONTENT_STAGE = "content"
@@ -71,6 +71,8 @@ class Attempt:
             return None
         if failure := await lease.prepare():
             return failure
+        if await self._is_suspended():  # a new connection may have taken its time
+            return None
         mark = self._mark()
         started = time.monotonic()
         try:
@@ -79,6 +81,11 @@ class Attempt:
             await self._record_unmade(mark, error, started)
             return None
         return await self._hand_over(lease, mail, mark)
+
+    async def _is_suspended(self) -> bool:
+        desk, lane, now = self._run.route.desk, self._order.batch.lane, self._clock.now()
+        await desk.look(lane, now)
+        return desk.suspensions.of_message(lane, self._message.address, now) is not None
 
     def _mark(self) -> asyncio.Future[bool]:
         """From its commit on a cut-off attempt is known to be ambiguous. Runs beside MAIL and RCPT."""
@@ -217,6 +224,9 @@ class Attempt:
             return None
         if due_now:
             return to_microseconds(now)
+        deadline = self._order.deadline_of(self._message.extra)
+        if self._order.more_time and is_over(now, deadline):
+            return to_microseconds(deadline)  # others in its batch go on; it has had its last attempt
         # The schedule may have been changed during the transaction.
         bulk = self._parts.contents.latest(self._order.batch.bulk_id, self._bulk)
         wait = next_wait(
@@ -227,4 +237,4 @@ class Attempt:
             chance=self._run.chance,
             lane_waits=self._run.route.desk.state(self._order.batch.lane).cools(now),
         )
-        return to_microseconds(next_attempt_at(wait, now, self._order.deadline))
+        return to_microseconds(next_attempt_at(wait, now, deadline))

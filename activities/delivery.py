@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -15,8 +14,9 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
+from activities.coming_back import due_together, when_lane_may_go
 from activities.consequences import config_words, refusal_of
-from activities.deferring import deferred_until, pause
+from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
 from activities.lane_desk import LaneDesk
 from activities.parts import BulkContent, WorkerParts
@@ -26,12 +26,11 @@ from postwerk.archive.columns import from_microseconds
 from postwerk.archive.lanes import LaneState
 from postwerk.contracts.orders import BatchOrder, Counts, SendBatchInput, SettleInput
 from postwerk.contracts.smtp import Exchange
-from postwerk.contracts.states import OPEN_STATES
+from postwerk.contracts.states import OPEN_STATES, MessageState
 from postwerk.errors import NotFound
 from postwerk.observe import log
 from postwerk.rules.reply_class import BulkEffect, classify
 from postwerk.rules.reply_words import plain_words
-from postwerk.rules.retry_schedule import together_within
 from postwerk.smtp.pool import Lease
 
 T = TypeVar("T")
@@ -48,6 +47,8 @@ CANCELLED = "BulkSendCancelled"
 HELD_PAUSE = timedelta(seconds=10)
 UNKNOWN_PAUSE = timedelta(seconds=10)
 """Until the next worker is asked whether it knows the relay; another one's settings may."""
+HELD_BACK = timedelta(seconds=2)
+HELD_LOOK = timedelta(minutes=5)
 JUST_NOW = timedelta(seconds=30)
 EARLY = timedelta(seconds=3)
 """Who waits for a permit comes back a little before it is free: none is to fall due unused."""
@@ -62,7 +63,7 @@ class DeliveryActivities:
 
     @activity.defn
     async def send_batch(self, order: SendBatchInput) -> Counts:
-        """Try everything that is due; answers the counts when nothing is open any more.
+        """Try everything that is due; answers the counts when nothing is open any more but what is held.
 
         Raises ApplicationError "Deferred" with the delay until the next message is due: Temporal keeps the
         timer and shows the last reply. Called again it goes on where it was: what is final is skipped.
@@ -97,10 +98,30 @@ class DeliveryActivities:
 
     @activity.defn
     async def settle_batch(self, order: SettleInput) -> Counts:
-        """Give what is open in the batch a final state: expired, or cancelled."""
-        now = ActivityClock().now()
+        """Give what is open in the batch a final state: expired, or cancelled.
+
+        Not yet expired is what is held, or was, and so has a later deadline; the counts say how much later.
+        """
+        now, shard = ActivityClock().now(), self._parts.shard
         async with self._parts.archive.writing() as connection:
-            return await delivery.settle_batch(connection, order.batch, order.state, now, self._parts.shard)
+            if order.state is MessageState.EXPIRED and order.deadline is not None:
+                late = max(now - order.deadline, order.more_time)
+                return await delivery.expire_batch(connection, order.batch, late, now, shard)
+            return await delivery.settle_batch(connection, order.batch, order.state, now, shard)
+
+    @activity.defn
+    async def await_release(self, batch: BatchOrder) -> Counts:
+        """Everything open in the batch is held: answers when something of it may be sent again.
+
+        Raises ApplicationError "Deferred" while it may not; a release tells the batch, so this only makes
+        sure that none is missed.
+        """
+        async with self._parts.archive.reading() as connection:
+            left = await delivery.left_in_batch(connection, batch)
+        held = left.counts.states.get(MessageState.HELD, 0)
+        if held and left.next_at is None:
+            raise deferred(f"{held} of {batch.messages} held", HELD_LOOK)
+        return left.counts
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -187,13 +208,9 @@ class DeliveryActivities:
         """Done, or back when the next message is due, and not before the lane allows it."""
         async with self._parts.archive.reading() as connection:
             left = await delivery.left_in_batch(connection, order.batch)
-            if left.next_at:
-                until = left.next_at + together_within(left.next_at - clock.now())
-                left = replace(
-                    left, next_at=await delivery.last_due(connection, order.batch, until) or left.next_at
-                )
-            said = await delivery.last_reply_of_batch(connection, order.batch) if left.next_at else ""
-        if left.next_at is None:
+            next_at = await due_together(connection, desk, order.batch, left, clock.now())
+            said = await delivery.last_reply_of_batch(connection, order.batch) if next_at else ""
+        if next_at is None:
             log.batch_finished(
                 order.batch.bulk_id, order.batch.number, {s.value: n for s, n in left.counts.states.items()}
             )
@@ -201,15 +218,19 @@ class DeliveryActivities:
         still_open = sum(n for state, n in left.counts.states.items() if state in OPEN_STATES)
         words = f"{still_open} of {order.batch.messages} open; last reply: {plain_words(said)}"
         if carriage.moved:
-            back_at = max(left.next_at, clock.now())
+            back_at = max(next_at, clock.now())
             raise deferred_until(f"{words}; goes over another relay now", back_at, order.deadline, clock)
+        if ends := when_lane_may_go(desk, order.batch, next_at, clock.now()):
+            words, next_at = f"{words}; lane is suspended", ends
         lane = desk.state(order.batch.lane)
-        if lane.cool_until and max(left.next_at, clock.now()) < lane.cool_until:
+        if lane.cool_until and max(next_at, clock.now()) < lane.cool_until:
             raise await self._after_cool_down(order, clock, desk, lane, f"{words}; lane cools down")
         if carriage.turned_away and carriage.permits.back_at:
-            back_at = max(left.next_at, carriage.permits.back_at - EARLY)
+            back_at = max(next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
-        raise deferred_until(words, left.next_at, order.deadline, clock)
+        if carriage.held_back:
+            next_at = max(next_at, clock.now() + HELD_BACK)
+        raise deferred_until(words, next_at, order.deadline, clock)
 
     async def _no_session(
         self, order: SendBatchInput, clock: ActivityClock, route: Route, exchange: Exchange

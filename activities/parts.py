@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from activities.routes import Route, Routes
+from activities.stopping import StoppingOperations
 from postwerk.archive import delivery as archive_delivery
 from postwerk.archive.counters import SHARDS
 from postwerk.archive.engine import Archive
@@ -173,6 +174,7 @@ class WorkerParts:
     permission: SendPermission
     watch: BulkWatch
     shard: int
+    stopping: StoppingOperations
     most_batches: int = 100
     """In the hands of this process at a time."""
     chance: random.Random = field(default_factory=random.Random)
