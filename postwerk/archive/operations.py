@@ -17,14 +17,8 @@ from sqlmodel import SQLModel, col
 
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.ids import new_id
-from postwerk.archive.queue_filter import (
-    MESSAGE,
-    UNDER_WAY,
-    SendInQuestion,
-    message_conditions,
-    messages_meant,
-    sends_in_question,
-)
+from postwerk.archive.queue_conditions import MESSAGE, message_conditions
+from postwerk.archive.queue_filter import UNDER_WAY, SendInQuestion, messages_meant, sends_in_question
 from postwerk.archive.tables import OperationBatchRow, OperationRow
 from postwerk.contracts.queue import STOPPING, OperationState, QueueFilter, Verb
 from postwerk.contracts.states import ENDED, OPEN_STATES, MessageState
