@@ -125,8 +125,6 @@ def test_who_waits_for_a_rest_of_its_lane_goes_at_once_over_another_relay(two: T
     eventually(lambda: two.backup.attempts("yahoo.com"), SOON)
     assert two.system.api.get("/v1/lanes/yahoo.com").json()["state"] == "cooling_down"
     assert two.system.api.get("/v1/lanes/yahoo.com?relay=backup").json()["state"] == "free"
-    # Those that were refused wait until their own next time, which was the lane's.
-    two.system.cli("workflow", "signal", "-w", f"bulk-{bulk_id}", "--name", "retry_now")
     assert two.system.wait_until_accounted(bulk_id, SOON)["counts"]["delivered"] == 6
 
 
