@@ -15,6 +15,7 @@ from api.operation_orders import read_reason
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken
+from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
@@ -62,7 +63,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     """
     only_parameters(request, "dry_run")  # a misspelt one must not send mail
     wanted, entries = await _read(request, parts)
-    new = new_bulk_send(wanted, parts.config.retry, parts.now())
+    new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
     if dry_run:
         found = checked(len(entries), await check_request(entries))
         return Response(found.model_dump_json(), media_type="application/json")
@@ -117,7 +118,7 @@ async def list_all(
 @router.get("/{bulk_id}", response_model=BulkSendView, responses=problems(404, 422, 503))
 async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
     """One bulk send: state, counts, rate and end in sight."""
-    return await _view(request, parts, bulk_id_of(bulk_id))
+    return await view_of(request, parts, bulk_id_of(bulk_id))
 
 
 @router.post(
@@ -135,7 +136,7 @@ async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView
         queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
-    return await _view(request, parts, bulk_id)
+    return await view_of(request, parts, bulk_id)
 
 
 @router.post(
@@ -149,7 +150,7 @@ async def cancel(request: Request, parts: UseParts, actor: By, bulk_id: str) -> 
     """Stop for good: every message not yet handed over ends `cancelled`. Calling it again changes nothing."""
     bulk_id = bulk_id_of(bulk_id)
     await bulk_orders.cancel(parts, bulk_id, await read_reason(request, required=False), actor)
-    return await _view(request, parts, bulk_id)
+    return await view_of(request, parts, bulk_id)
 
 
 @router.post(
@@ -166,7 +167,7 @@ async def pause(request: Request, parts: UseParts, actor: By, bulk_id: str) -> B
     """
     bulk_id = bulk_id_of(bulk_id)
     await bulk_orders.pause(parts, bulk_id, await read_reason(request, required=True), actor)
-    return await _view(request, parts, bulk_id)
+    return await view_of(request, parts, bulk_id)
 
 
 @router.post(
@@ -180,11 +181,4 @@ async def resume(request: Request, parts: UseParts, actor: By, bulk_id: str) -> 
     """Go on with a paused send. One that is not paused goes on as it is."""
     bulk_id = bulk_id_of(bulk_id)
     await bulk_orders.resume(parts, bulk_id, await read_reason(request, required=False), actor)
-    return await _view(request, parts, bulk_id)
-
-
-async def _view(request: Request, parts: Parts, bulk_id: str) -> BulkSendView:
-    async with parts.archive.reading() as connection:
-        send = await reads.bulk_send(connection, bulk_id)
-    [waits_for] = await waits_of_sends(parts, [send])
-    return bulk_send_view(request, parts, send, waits_for)
+    return await view_of(request, parts, bulk_id)
