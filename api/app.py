@@ -16,6 +16,7 @@ from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
+from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
 from api.routes import (
@@ -25,6 +26,8 @@ from api.routes import (
     health,
     lanes,
     messages,
+    operations,
+    queue,
     suppressions,
     suspensions,
     uploads,
@@ -40,6 +43,19 @@ from postwerk.settings import Settings, load_settings
 from workflows.client import connect
 
 log = logging.getLogger("postwerk.api")
+_ROOMS = (
+    bulk_sends,
+    changes,
+    uploads,
+    messages,
+    queue,
+    operations,
+    lanes,
+    suspensions,
+    suppressions,
+    audit,
+    health,
+)
 
 
 def create_app(parts: Parts | None = None) -> FastAPI:
@@ -72,17 +88,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (
-        bulk_sends,
-        changes,
-        uploads,
-        messages,
-        lanes,
-        suspensions,
-        suppressions,
-        audit,
-        health,
-    ):
+    for room in _ROOMS:
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -95,6 +101,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         client = await connect(lazy=True)
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
+        app.state.parts.survey.start()
         reconciler = asyncio.create_task(reconcile_forever(archive, client, config.task_queue))
         try:
             yield
@@ -160,6 +167,9 @@ def _complete_openapi(app: FastAPI) -> None:
                     (LaneOrder, "validation"),
                     (RelayOrder, "validation"),
                     (SuspensionOrder, "validation"),
+                    (QueueOrder, "validation"),
+                    (ReasonOrder, "validation"),
+                    (RetryFailedOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

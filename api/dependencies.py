@@ -11,7 +11,9 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from api.following import Follower
+from api.operator import Operator
 from api.progress import RateMemory
+from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
 from api.waking import Waker
@@ -63,7 +65,9 @@ class Parts:
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
+        self.survey = SurveyMemory(archive)
         self.waker = Waker(client)
+        self.operator = Operator(archive, client, config.task_queue)
         self.follower = Follower(archive, client)
 
     def now(self) -> datetime:
@@ -73,7 +77,9 @@ class Parts:
         """End what runs in the background."""
         await self.follower.close()
         await self.waker.close()
+        await self.operator.close()
         await self.queues.close()
+        await self.survey.close()
 
 
 def _parts(request: Request) -> Parts:
