@@ -210,13 +210,15 @@ async def test_a_deferred_message_keeps_its_state_and_goes_at_the_end(
         SandboxProcess() as sandbox,
         working(environment.client, archive, sandbox.relay_url) as queue,
     ):
-        order = await a_stored_bulk_send(archive, ["greylist1@a.example"], retry=schedule)
+        sandbox.set_domain("a.example", answer="450 4.2.0 Greylisted, try again later")
+        order = await a_stored_bulk_send(archive, ["x@a.example"], retry=schedule)
         handle = await started(environment.client, order, queue)
         await environment.sleep(MINUTE)
         made = await suspend(archive, environment, "a.example", HOUR)
         await environment.sleep(HOUR / 2)
         message = await message_of(archive, order.bulk_id)
         assert (message.state, message.attempts, message.deferrals) == (MessageState.DEFERRED, 1, 1)
+        sandbox.clear_domain()
         await handle.result()
 
     moments = await moments_of(archive, order.bulk_id)
