@@ -13,7 +13,7 @@ from temporalio import activity
 from activities.attempt import Attempt, BatchRun
 from activities.passed_over import PassedOver
 from activities.permits import Permits
-from postwerk.archive.delivery import DueMessage, due_messages
+from postwerk.archive.delivery import DueMessage, due_messages, expire_some
 from postwerk.archive.suppressions import settle_suppressed, suppressed_seqs
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange
 from postwerk.contracts.states import MessageState
@@ -40,6 +40,8 @@ class Carriage:
         self._passed_over = PassedOver(run.parts.desk, batch.lane, run.clock)
         self._due: deque[DueMessage] = deque()
         self._read_at = float("-inf")
+        self._read_under: frozenset[str] = frozenset()
+        """Stopping operations that the page was read under."""
         self._loading = asyncio.Lock()
         self._all_loaded = False
         self._last_seq = 0
@@ -54,6 +56,8 @@ class Carriage:
         """The bulk send was held or cancelled, or this worker stops: messages may be left."""
         self.unreachable: Exchange | None = None
         """Why there is no further session."""
+        self.held_back = False
+        """An operation under way stops messages that are due; soon they say so themselves."""
         self.turned_away = False
         """The pace allows no further message soon: `permits` knows until when, and why."""
 
@@ -162,8 +166,7 @@ class Carriage:
         return self.unreachable is not None or self.turned_away
 
     async def _has_message(self) -> bool:
-        grew_old = self._due and time.monotonic() - self._read_at > PAGE_SECONDS
-        if grew_old or self._passed_over.may_return():
+        if await self._grew_old() or self._passed_over.may_return():
             self._read_again()
         if self._passed_over.suspended():
             self._due = deque(self._passed_over.pick(self._due))
@@ -171,6 +174,12 @@ class Carriage:
             async with self._loading:
                 await self._load_pages()
         return bool(self._due)
+
+    async def _grew_old(self) -> bool:
+        """A page is read again after a while, and when an operation means to stop some of its messages."""
+        stopping = await self._run.parts.stopping.look()
+        old = time.monotonic() - self._read_at > PAGE_SECONDS
+        return bool(self._due) and (old or not stopping <= self._read_under)
 
     def _read_again(self) -> None:
         seqs = [*(message.seq for message in self._due), *self._passed_over.returning()]
@@ -184,9 +193,10 @@ class Carriage:
             await self._load_page()
 
     async def _load_page(self) -> None:
-        batch = self._run.order.batch
-        await self._run.parts.desk.look_at_domains(self._lane, self._run.clock.now())
-        async with self._run.parts.archive.reading() as connection:
+        batch, parts = self._run.order.batch, self._run.parts
+        await parts.desk.look_at_domains(self._lane, self._run.clock.now())
+        under = await parts.stopping.look()
+        async with parts.archive.reading() as connection:
             page = await due_messages(
                 connection, batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
             )
@@ -194,15 +204,36 @@ class Carriage:
         untried = [message for message in page if message.seq not in self._tried]
         if listed:
             await self._suppress([message for message in untried if message.seq in listed])
-        wanted = [message for message in untried if message.seq not in listed]
+        gone = listed | await self._stopped(untried) | await self._expired(untried, listed)
+        wanted = [message for message in untried if message.seq not in gone]
         may_go = self._passed_over.pick(wanted)
         if len(may_go) < len(wanted):
             await self._settle_cut_off(message for message in wanted if message not in may_go)
-        self._read_at = time.monotonic()
+        self._read_at, self._read_under = time.monotonic(), under
         self._due.extend(sorted(may_go, key=lambda message: message.attempts > 0))
         self._all_loaded = len(page) < PAGE
         if page:
             self._last_seq = page[-1].seq
+
+    async def _stopped(self, page: Sequence[DueMessage]) -> set[int]:
+        """Whom an operation under way holds or ends."""
+        batch = self._run.order.batch
+        found = await self._run.parts.stopping.stopped(batch.bulk_id, [due.seq for due in page])
+        self.held_back = self.held_back or bool(found)
+        return found
+
+    async def _expired(self, page: Sequence[DueMessage], listed: set[int]) -> set[int]:
+        """Some of the batch have a later deadline, as they were held; who has none of that is late by now."""
+        now, order = self._run.clock.now(), self._run.order
+        if not order.more_time:
+            return set()
+        late = [due for due in page if due.seq not in listed and order.deadline_of(due.extra) <= now]
+        if late:
+            await self._settle_cut_off(late)
+            seqs = [message.seq for message in late]
+            async with self._run.parts.archive.writing() as connection:
+                await expire_some(connection, order.batch.bulk_id, seqs, now, self._run.parts.shard)
+        return {message.seq for message in late}
 
     async def _suppress(self, messages: Sequence[DueMessage]) -> None:
         """Their addresses came on the suppression list since the send was planned."""

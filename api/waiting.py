@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,8 +19,9 @@ from api.waits import (
     wait_by_lanes,
     wait_of_message,
 )
-from postwerk.archive import lanes, queues
+from postwerk.archive import lanes, queues, reads
 from postwerk.archive.lanes import RELAY
+from postwerk.archive.operation_notes import OperationNote, operation_notes
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.archive.suspensions import suspensions_in_force
 from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState, MessageState
@@ -30,6 +33,25 @@ DEFAULT_RELAY = "default"
 MOST_LANES = 20
 """So many resting lanes are looked at for one bulk send."""
 _MAY_MOVE = (BulkState.QUEUED, BulkState.RUNNING, BulkState.CANCELLING)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageContext:
+    """What a page of messages stands in: their sends, the operations on them, lanes and relay."""
+
+    sends: Mapping[str, BulkSend]
+    operations: Mapping[str, OperationNote]
+    around: Surroundings
+
+
+class MessageInContext(NamedTuple):
+    """A message and all that is told of it."""
+
+    message: Message
+    send: BulkSend
+    wait: MessageWait
+    operation: OperationNote | None
+    now: datetime
 
 
 async def relay_name(parts: Parts, connection: AsyncConnection) -> str:
@@ -61,13 +83,31 @@ async def surroundings(
     )
 
 
-async def waits_of_messages(
-    parts: Parts, messages: Sequence[Message], send: BulkSend, around: Surroundings
-) -> list[MessageWait]:
-    """For each message; nobody is asked when none of them is open."""
-    if send.state in _MAY_MOVE and any(message.state in OPEN_STATES for message in messages):
+async def context_of(
+    parts: Parts, connection: AsyncConnection, messages: Sequence[Message]
+) -> MessageContext:
+    """What has to be known besides to tell of these messages; the workers are asked apart."""
+    return MessageContext(
+        await reads.bulk_sends_named(connection, {message.bulk_id for message in messages}),
+        await operation_notes(connection, {message.operation for message in messages if message.operation}),
+        await surroundings(parts, connection, {message.lane for message in messages}),
+    )
+
+
+async def with_waits(
+    parts: Parts, messages: Sequence[Message], context: MessageContext
+) -> list[MessageInContext]:
+    """Each message with what it waits for; no worker is asked for when none of them is open."""
+    around = context.around
+    may_move = any(send.state in _MAY_MOVE for send in context.sends.values())
+    if may_move and any(message.state in OPEN_STATES for message in messages):
         around = replace(around, workers=await parts.workers.polling())
-    return [wait_of_message(message, send, around) for message in messages]
+    found = []
+    for message in messages:
+        send, operation = context.sends[message.bulk_id], context.operations.get(message.operation or "")
+        wait = wait_of_message(message, send, around, operation)
+        found.append(MessageInContext(message, send, wait, operation, around.now))
+    return found
 
 
 async def waits_of_sends(parts: Parts, sends: Sequence[BulkSend]) -> list[WaitsFor | None]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from api.schemas import WaitReason, WaitsFor
 from postwerk.archive.lanes import LaneState
+from postwerk.archive.operation_notes import OperationNote
 from postwerk.archive.queues import NextDeferred
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
@@ -40,9 +41,14 @@ class MessageWait(NamedTuple):
     waits_for: WaitsFor | None
 
 
-def wait_of_message(message: Message, send: BulkSend, around: Surroundings) -> MessageWait:
+def wait_of_message(
+    message: Message, send: BulkSend, around: Surroundings, by: OperationNote | None = None
+) -> MessageWait:
+    """`by`: the last operation of an operator on it."""
     if message.state not in OPEN_STATES:
         return MessageWait(message.next_attempt_at, None)
+    if message.state is MessageState.HELD:
+        return MessageWait(None, _held_by(by))
     next_at = message.next_attempt_at
     suspended = around.suspensions.of_message(message.lane, message.address, around.now)
     if next_at is not None:
@@ -98,6 +104,8 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
         )
     if send.state is BulkState.PAUSED:
         return WaitsFor(reason=WaitReason.HELD, detail=f"held: {send.reason}" if send.reason else "held")
+    if (held := send.counts[MessageState.HELD]) and held == send.open:
+        return WaitsFor(reason=WaitReason.HELD, detail=f"{held:,} held by an operator, and nothing else left")
     if around.workers is None:
         return WaitsFor(
             reason=WaitReason.TEMPORAL_AWAY, detail="Temporal does not answer; it goes on by itself"
@@ -109,6 +117,13 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
     if send.state is BulkState.QUEUED:
         return WaitsFor(reason=WaitReason.NOT_STARTED, detail="its workflow starts in a moment")
     return None
+
+
+def _held_by(operation: OperationNote | None) -> WaitsFor:
+    if operation is None:
+        return WaitsFor(reason=WaitReason.HELD, detail="held by an operator")
+    why = f": {_short(operation.reason)}" if operation.reason else ""
+    return WaitsFor(reason=WaitReason.HELD, detail=f"held by {operation.by}{why}")
 
 
 def _wait_of_relay(around: Surroundings) -> WaitsFor | None:

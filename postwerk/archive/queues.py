@@ -21,7 +21,7 @@ LOOKED_AT = 2000
 LAST_OF_LANE = 200
 """So many messages at the end of each lane."""
 _SENDS_AT_ONCE = 500
-_OPEN = "state IN ('queued', 'sending', 'deferred')"
+_OPEN = "state IN ('queued', 'sending', 'deferred', 'held')"
 _UNDER_WAY = text(f"""
     SELECT bulk_send.id, bulk_send.batches,
         sum(CASE WHEN counter.{_OPEN} THEN n ELSE 0 END), sum(n)

@@ -56,6 +56,17 @@ async def test_open_messages_are_counted_by_lane(archive: Archive, finished: int
     assert found == Counter({"gmail.com": gmail, "yahoo.com": yahoo}) == +found
 
 
+@pytest.mark.parametrize("last", [3, 30])
+async def test_held_messages_are_open_ones(archive: Archive, last: int) -> None:
+    first = await a_send(archive, to("gmail.com", 20) + to("yahoo.com", 10))
+    await settle(archive, first, "delivered", 1, 15)
+    await settle(archive, first, "held", 1, last)
+
+    async with archive.reading() as connection:
+        found = await queues.open_by_lane(connection)
+    assert found == Counter({"gmail.com": 5 + min(last, 15), "yahoo.com": 10})
+
+
 async def test_what_is_ended_or_not_started_waits_in_no_lane(archive: Archive) -> None:
     ended = await a_send(archive, to("gmail.com", 3))
     still_open = await a_send(archive, to("gmail.com", 3))

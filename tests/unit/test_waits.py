@@ -15,9 +15,11 @@ from api.waits import (
     wait_of_message,
 )
 from postwerk.archive.lanes import LaneState
+from postwerk.archive.operation_notes import OperationNote
 from postwerk.archive.queues import NextDeferred
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.contracts.options import BulkOptions
+from postwerk.contracts.queue import Verb
 from postwerk.contracts.states import BulkState, MessageState
 from postwerk.rules.pace import Rate
 from postwerk.rules.providers import LaneLimits
@@ -65,6 +67,7 @@ def around(**changes: Any) -> Surroundings:
     return Surroundings(NOW, **changes, suspensions=suspensions, lanes=lanes)
 
 
+HOLD = OperationNote("op_1", Verb.HOLD, "alice", "wrong price", NOW)
 DEFERRED = {
     "state": MessageState.DEFERRED,
     "next_attempt_at": SOON,
@@ -117,6 +120,21 @@ def test_a_message_says_what_it_waits_for(
     assert found is not None
     assert found.reason == reason
     assert detail in found.detail
+
+
+@pytest.mark.parametrize("send", [RUNNING, PAUSED, QUEUED])
+def test_a_held_message_says_who_held_it_and_why(send: BulkSend) -> None:
+    held = a_message(state=MessageState.HELD, next_attempt_at=SOON)
+    found = wait_of_message(held, send, around(relay=DEAD, workers=0), HOLD)
+    assert found.next_attempt_at is None
+    assert found.waits_for is not None
+    assert (found.waits_for.reason, found.waits_for.detail) == ("held", "held by alice: wrong price")
+
+
+@pytest.mark.parametrize(("counts", "reason"), [({"held": 3}, "held"), ({"held": 3, "queued": 1}, None)])
+def test_a_send_of_which_only_held_messages_are_left_says_so(counts: dict[str, int], reason: str) -> None:
+    found = wait_before_lanes(a_send(**counts), around())
+    assert (found and found.reason) == reason
 
 
 @pytest.mark.parametrize("state", [MessageState.SENDING, MessageState.DELIVERED, MessageState.BOUNCED])
