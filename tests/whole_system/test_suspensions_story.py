@@ -163,3 +163,17 @@ def test_of_two_that_overlap_the_end_of_one_frees_nobody(system: System) -> None
     system.wait_until_accounted(bulk_id, WITHIN_SECONDS)
     [moment] = moments(system, "ymail.com")
     assert ended - 1 <= moment <= ended + WITHIN_SECONDS
+
+
+@pytest.mark.timeout(120)
+def test_what_a_running_batch_has_passed_over_goes_soon_after_the_end(system: System) -> None:
+    made = suspend(system, domain="hotmail.fr", **{"for": "1h"})
+    addresses = [f"ok+{n}@{'hotmail.fr' if n % 10 == 0 else 'live.fr'}" for n in range(300)]
+    bulk_id = system.post(a_send(addresses, rate="20/s", recipients_per_child=300))["id"]
+    eventually(lambda: delivered(system, bulk_id) >= 40, 20)
+    assert moments(system, "hotmail.fr") == []
+    ended = end(system, made)
+    first = eventually(lambda: moments(system, "hotmail.fr"), WITHIN_SECONDS)[0]
+    print(f"{first - ended:.2f} s after the end")
+    assert delivered(system, bulk_id) < 270, "the batch was over: it had nothing to notice"
+    system.api.post(f"/v1/bulk-sends/{bulk_id}/cancel").raise_for_status()
