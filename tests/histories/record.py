@@ -146,7 +146,7 @@ async def held_by_itself(client: Client, archive: Archive, queue: str) -> None:
 
 async def started_again(client: Client, archive: Archive, queue: str) -> None:
     """While it runs, and after it has ended."""
-    addresses = ["defer2+1@example.com", "bounce+2@example.com"]
+    addresses = ["defer2+again@example.com", "bounce+2@example.com"]
     order = await a_stored_bulk_send(archive, addresses, retry=QUICK)
     handle = await started(client, order, queue)
     await asyncio.sleep(2)
