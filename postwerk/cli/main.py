@@ -119,6 +119,7 @@ def build_parser(prog: str = "") -> argparse.ArgumentParser:
         epilog="A worker is `python -m worker`, the API `python -m uvicorn --factory api.app:create_app`.",
     )
     add_place(parser)
+    parser.set_defaults(json=False)
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", title="commands", parser_class=LazyParser
     )

@@ -51,7 +51,9 @@ def ready(parser: argparse.ArgumentParser, work: Work, *, json: bool = True) -> 
     """The same for a parser that is there already."""
     parser.set_defaults(work=work)
     if json:
-        parser.add_argument("--json", action="store_true", help="for scripts: JSON instead of text")
+        parser.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="for scripts: JSON instead of text"
+        )
     add_place(parser, default=argparse.SUPPRESS)
     return parser
 

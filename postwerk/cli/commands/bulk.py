@@ -29,7 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         leaf(commands, name, help, later("bulk_read", name)).add_argument("id", metavar="ID")
     for name, help in _WORDS.items():
         _add_order(leaf(commands, name, help, later("bulk_order", "order")), name)
-    _add_retry(leaf(commands, "retry-failed", "Start what failed again.", later("bulk_order", "retry_failed")))
+    _add_retry(
+        leaf(commands, "retry-failed", "Start what failed again.", later("bulk_order", "retry_failed"))
+    )
     _add_change(leaf(commands, "change", "Change one under way.", later("bulk_order", "change")))
 
 
