@@ -1,6 +1,6 @@
 """`postwerk suspend`: send nothing to a domain or a provider for a while.
 
-`suspend DOMAIN --for 30m --reason ...` needs no verb: no domain is called `list`, `show` or `end`, for a domain
+`suspend DOMAIN --for 30m --reason ...` needs no verb: no domain is called `list`, `show` or `end`, for each
 that gets mail has a dot.
 """
 
