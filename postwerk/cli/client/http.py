@@ -13,6 +13,8 @@ from postwerk.cli.client.errors import Misused, NoAnswer, Refused, Unreachable
 PATIENCE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
 _GATEWAY = (502, 504)
+_NO_SUCH_CALL = ("Not Found", "Method Not Allowed")
+"""Its framework's own words; what is only missing is said in other ones."""
 _LARGEST_PROBLEM = 1024 * 1024
 
 Query = Mapping[str, Any]
@@ -70,7 +72,7 @@ class Api:
             # whether it did what was asked.
             self.close()
         answer = self._sent(method, target, body, headers)
-        return self._taken(answer)
+        return self._taken(answer, f"{method} {path}")
 
     def _sent(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> HTTPResponse:
         reused = self._kept is not None
@@ -110,7 +112,7 @@ class Api:
             return HTTPSConnection(host, port, timeout=_CONNECT_SECONDS)
         return HTTPConnection(host, port, timeout=_CONNECT_SECONDS)
 
-    def _taken(self, answer: HTTPResponse) -> bytes:
+    def _taken(self, answer: HTTPResponse, call: str) -> bytes:
         try:
             body = answer.read() if answer.status < 300 else answer.read(_LARGEST_PROBLEM)
         except (OSError, HTTPException) as error:
@@ -119,10 +121,12 @@ class Api:
         if answer.status < 300:
             return body
         self.close()
-        raise self._refusal(answer, body)
+        raise self._refusal(answer, body, call)
 
-    def _refusal(self, answer: HTTPResponse, body: bytes) -> Exception:
+    def _refusal(self, answer: HTTPResponse, body: bytes, call: str) -> Exception:
         problem = _problem(body)
+        if problem is not None and problem["detail"] in _NO_SUCH_CALL:
+            problem["detail"] = f"The API at {self.url} knows no {call}: is it older than this command?"
         if problem is None and answer.status in _GATEWAY:
             return Unreachable(
                 f"What stands before the API at {self.url} does not reach it ({answer.status})."

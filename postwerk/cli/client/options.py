@@ -104,8 +104,8 @@ def api_of(given: argparse.Namespace) -> Api:
     environment = os.environ
     url = given.api or environment.get("POSTWERK_API_URL") or DEFAULT_URL
     user = given.user or environment.get("POSTWERK_USER") or _login()
-    if not user.isprintable() or len(user) > LONGEST_USER:
-        raise Misused(f"--user: at most {LONGEST_USER} printable characters.")
+    if not user.isprintable() or len(user) > LONGEST_USER or not _fits_header(user):
+        raise Misused(f"--user: at most {LONGEST_USER} printable characters of Latin-1.")
     key = environment.get("POSTWERK_API_KEY", "")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise Misused("POSTWERK_API_KEY holds characters that no key has.")
@@ -120,4 +120,13 @@ def _login() -> str:
         name = getuser()
     except (KeyError, OSError):  # a container whose user has no entry in /etc/passwd
         name = str(os.getuid())
-    return f"{name}@{gethostname()}"[:LONGEST_USER]
+    return f"{name}@{gethostname()}"[:LONGEST_USER].encode("latin-1", "replace").decode("latin-1")
+
+
+def _fits_header(user: str) -> bool:
+    """Field values are read as Latin-1 (RFC 9110 5.5)."""
+    try:
+        user.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return True
