@@ -124,3 +124,32 @@ def served_api(folder: Path, config: ApiConfig | None = None) -> Iterator[Served
         found[0].http.close()
         servers[0].should_exit = True
         thread.join(30)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An operator's place: the command line, the API behind it, and a folder for files."""
+
+    cli: Cli
+    api: ServedApi
+    folder: Path
+
+    def file(self, name: str, content: str | bytes) -> str:
+        """The path of a new file."""
+        data = content.encode() if isinstance(content, str) else content
+        (self.folder / name).write_bytes(data)
+        return name
+
+    def bulk(self, bulk_id: str) -> dict[str, Any]:
+        return dict(self.api.http.get(f"/v1/bulk-sends/{bulk_id}").raise_for_status().json())
+
+    def addresses(self, bulk_id: str) -> list[str]:
+        """To whom it goes, the first 1,000."""
+        found = self.api.http.get(f"/v1/bulk-sends/{bulk_id}/messages", params={"limit": 1000})
+        return [one["to"] for one in found.raise_for_status().json()["data"]]
+
+
+@contextmanager
+def an_operators_desk(folder: Path, config: ApiConfig | None = None) -> Iterator[Desk]:
+    with served_api(folder, config) as api:
+        yield Desk(Cli(api.url, folder), api, folder)
