@@ -15,7 +15,7 @@ from postwerk.archive.counters import counts_of
 from postwerk.archive.delivery import bulk_content
 from postwerk.archive.suppressions import settle_suppressed
 from postwerk.contracts.orders import BatchOrder, BulkOrder, Counts, ExpansionInput, Plan
-from postwerk.contracts.states import BulkState, MessageState
+from postwerk.contracts.states import ENDED, BulkState, MessageState
 
 
 class BulkActivities:
@@ -98,6 +98,13 @@ class BulkActivities:
         return released
 
     @activity.defn
+    async def set_deadline(self, order: BulkOrder) -> None:
+        """`order.deadline` is the new one, as it is while the send is not paused."""
+        assert order.deadline is not None
+        async with self._parts.archive.writing() as connection:
+            await bulks.set_deadline(connection, order.bulk_id, order.deadline)
+
+    @activity.defn
     async def cancel_bulk(self, order: BulkOrder) -> bool:
         return await self._move(order, BulkState.CANCELLING)
 
@@ -120,7 +127,11 @@ class BulkActivities:
 
     @activity.defn
     async def close_bulk(self, order: BulkOrder) -> Counts:
-        """Completed: what a lost child left open ends failed."""
+        """Completed: what a lost child left open ends failed. Not closed while batches are to be carried."""
+        if order.batches is not None:
+            async with self._parts.archive.reading() as connection:
+                if not await bulks.all_is_carried(connection, order.bulk_id, order.batches):
+                    return await self._not_closed(order.bulk_id)
         return await self._close(order, BulkState.COMPLETED, MessageState.FAILED)
 
     @activity.defn
@@ -133,8 +144,15 @@ class BulkActivities:
         async with heartbeating():
             await self._settle_all(order.bulk_id, leftovers, now)
             async with self._parts.archive.writing() as connection:
-                await bulks.finish_bulk(connection, order.bulk_id, state, now=now, reason=order.reason)
-                return Counts(states=await counts_of(connection, order.bulk_id))
+                await bulks.finish_bulk(
+                    connection, order.bulk_id, state, now=now, reason=order.reason, batches=order.batches
+                )
+                ended = await bulks.bulk_state(connection, order.bulk_id) in ENDED
+                return Counts(states=await counts_of(connection, order.bulk_id), is_closed=ended)
+
+    async def _not_closed(self, bulk_id: str) -> Counts:
+        async with self._parts.archive.reading() as connection:
+            return Counts(states=await counts_of(connection, bulk_id), is_closed=False)
 
     async def _settle_all(self, bulk_id: str, state: MessageState, now: datetime) -> None:
         """In small commits, so that the journals of other bulk sends are not held up."""

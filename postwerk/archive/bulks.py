@@ -19,20 +19,28 @@ _BEGIN = text("""
     WHERE id = :bulk_id AND state IN ('queued', 'running')
 """)
 _MOVE = text("""
-    UPDATE bulk_send SET state = :state, held_at = :held_at,
+    UPDATE bulk_send SET state = :state,
+        held_at = CASE WHEN state = 'paused' AND :held THEN held_at ELSE :held_at END,
         reason = CASE WHEN state = 'cancelling' AND reason <> '' THEN reason ELSE :reason END,
         deadline = COALESCE(:deadline, deadline),
+        started_at = CASE WHEN :released THEN COALESCE(started_at, :now) ELSE started_at END,
         config_errors = CASE WHEN :released THEN 0 ELSE config_errors END
     WHERE id = :bulk_id AND state IN :allowed
 """).bindparams(bindparam("allowed", expanding=True))
 _FINISH = text("""
-    UPDATE bulk_send SET finished_at = :now, held_at = NULL,
+    UPDATE bulk_send SET finished_at = :now, held_at = NULL, carried = COALESCE(batches, 0),
         state = CASE WHEN state = 'cancelling' THEN 'cancelled' ELSE :state END,
         reason = CASE WHEN reason <> '' THEN reason ELSE :reason END
     WHERE id = :bulk_id AND finished_at IS NULL
+        AND (:anyway OR state = 'cancelling' OR (COALESCE(batches, 0) <= :batches AND starting_again = 0))
+""")
+_CARRIED = text("""
+    SELECT state = 'cancelling' OR (COALESCE(batches, 0) <= :batches AND starting_again = 0)
+    FROM bulk_send WHERE id = :bulk_id
 """)
 _SETTLE_SOME = text("""
-    UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL
+    UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL, time_left = NULL,
+        next_state = NULL
     WHERE bulk_id = :bulk_id AND seq BETWEEN :first AND :last AND state = :was
 """)
 _MAY_BECOME: dict[BulkState, Sequence[BulkState]] = {
@@ -76,13 +84,23 @@ async def move_bulk(
             "bulk_id": bulk_id,
             "state": state,
             "released": state is BulkState.RUNNING,
+            "held": state is BulkState.PAUSED,
             "reason": reason,
+            "now": to_microseconds(now),
             "held_at": to_microseconds(now) if state is BulkState.PAUSED else None,
             "deadline": to_microseconds(deadline) if deadline else None,
             "allowed": list(_MAY_BECOME[state]),
         },
     )
     return done.rowcount == 1
+
+
+async def set_deadline(connection: AsyncConnection, bulk_id: str, deadline: datetime) -> None:
+    """Change the deadline of a send that has begun; ended ones keep theirs."""
+    await connection.execute(
+        text("UPDATE bulk_send SET deadline = :deadline WHERE id = :id AND finished_at IS NULL"),
+        {"id": bulk_id, "deadline": to_microseconds(deadline)},
+    )
 
 
 async def count_config_error(connection: AsyncConnection, bulk_id: str) -> int:
@@ -117,13 +135,37 @@ async def watched_from(connection: AsyncConnection, bulk_id: str) -> dict[Messag
     return {MessageState(state): n for state, n in counts.items()}
 
 
+async def all_is_carried(connection: AsyncConnection, bulk_id: str, batches: int) -> bool:
+    """Whether it has no more than these batches, and none are coming: then it may be closed."""
+    found = await connection.execute(_CARRIED, {"bulk_id": bulk_id, "batches": batches})
+    return bool(found.scalar_one_or_none())
+
+
 async def finish_bulk(
-    connection: AsyncConnection, bulk_id: str, state: BulkState, *, now: datetime, reason: str = ""
-) -> None:
-    """End it; what was being cancelled ends cancelled, also when its batches were quicker than the word."""
-    await connection.execute(
-        _FINISH, {"bulk_id": bulk_id, "state": state, "reason": reason, "now": to_microseconds(now)}
+    connection: AsyncConnection,
+    bulk_id: str,
+    state: BulkState,
+    *,
+    now: datetime,
+    reason: str = "",
+    batches: int | None = None,
+) -> bool:
+    """End it; what was being cancelled ends cancelled, also when its batches were quicker than the word.
+
+    False when more than `batches` are to be carried (None: end it anyway), or when it had ended before.
+    """
+    done = await connection.execute(
+        _FINISH,
+        {
+            "bulk_id": bulk_id,
+            "state": state,
+            "reason": reason,
+            "now": to_microseconds(now),
+            "anyway": batches is None,
+            "batches": batches or 0,
+        },
     )
+    return done.rowcount == 1
 
 
 async def open_range(connection: AsyncConnection, bulk_id: str) -> tuple[int, int] | None:
@@ -132,7 +174,7 @@ async def open_range(connection: AsyncConnection, bulk_id: str) -> tuple[int, in
         await connection.execute(
             text(
                 "SELECT min(seq), max(seq) FROM message WHERE bulk_id = :id "
-                "AND state IN ('queued', 'sending', 'deferred')"
+                "AND state IN ('queued', 'sending', 'deferred', 'held')"
             ),
             {"id": bulk_id},
         )

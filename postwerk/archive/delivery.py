@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import from_microseconds, to_microseconds
 from postwerk.archive.counters import add_to_counters
-from postwerk.archive.settling import settle_open
+from postwerk.archive.settling import SENDABLE, settle_open
 from postwerk.contracts.content import Content, MailIdentity
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.orders import BatchOrder, Counts
 from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import BulkState, MessageState
 
-_IN_BATCH = "bulk_id = :bulk_id AND lane = :lane AND seq BETWEEN :first_seq AND :last_seq"
+_IN_BATCH = "bulk_id = :bulk_id AND lane = :lane AND seq BETWEEN :first_seq AND :last_seq AND round = :round"
+# Held ones are open too, but nothing is due of them.
 _OPEN = "state IN ('queued', 'sending', 'deferred')"
 _DUE = text(f"""
-    SELECT seq, address, name, variables, state, attempts, deferrals FROM message
+    SELECT seq, address, name, variables, state, attempts, deferrals, extra FROM message
     WHERE {_IN_BATCH} AND seq > :after AND {_OPEN} AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
     ORDER BY seq LIMIT :limit
 """)
 _LEFT = text(f"""
-    SELECT state, count(*), min(COALESCE(next_attempt_at, 0)) FROM message WHERE {_IN_BATCH} GROUP BY state
+    SELECT state, count(*), min(COALESCE(next_attempt_at, 0)), max(extra)
+    FROM message WHERE {_IN_BATCH} GROUP BY state
 """)
 _LAST_DUE = text(f"""
     SELECT max(next_attempt_at) FROM message WHERE {_IN_BATCH} AND {_OPEN} AND next_attempt_at <= :until
@@ -37,10 +40,12 @@ _LAST_REPLY = text(f"""
     SELECT last_code, last_text FROM message
     WHERE {_IN_BATCH} AND state = 'deferred' ORDER BY next_attempt_at LIMIT 1
 """)
-_SETTLE = text(f"""
-    UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL
-    WHERE {_IN_BATCH} AND state = :was
-""")
+_ENDS = "state = :state, changed_at = :now, next_attempt_at = NULL, time_left = NULL, next_state = NULL"
+_SETTLE = text(f"UPDATE message SET {_ENDS} WHERE {_IN_BATCH} AND state = :was")
+_SETTLE_LATE = text(f"UPDATE message SET {_ENDS} WHERE {_IN_BATCH} AND state = :was AND extra <= :late")
+_SETTLE_SEQS = text(
+    f"UPDATE message SET {_ENDS} WHERE bulk_id = :bulk_id AND seq IN :seqs AND state = :was"
+).bindparams(bindparam("seqs", expanding=True))
 _MAKE_DUE = text(f"UPDATE message SET next_attempt_at = :now WHERE {_IN_BATCH} AND state = 'deferred'")
 _UNREACHABLE = text(f"""
     UPDATE message SET state = 'deferred', changed_at = :now, next_attempt_at = :now, last_reason = :reason,
@@ -71,11 +76,13 @@ class DueMessage:
     state: MessageState
     attempts: int
     deferrals: int
+    extra: timedelta = timedelta(0)
+    """So much later than the batch's is its own deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How a batch stands: counts by state, and when the next open message is due."""
+    """How a batch stands: counts by state, and when the next open message that is not held is due."""
 
     counts: Counts
     next_at: datetime | None
@@ -87,6 +94,7 @@ def _batch(order: BatchOrder, **more: Any) -> dict[str, Any]:
         "lane": order.lane,
         "first_seq": order.first_seq,
         "last_seq": order.last_seq,
+        "round": order.round,
         **more,
     }
 
@@ -105,20 +113,23 @@ async def due_messages(
             MessageState(state),
             attempts,
             deferrals,
+            timedelta(microseconds=extra),
         )
-        for seq, address, name, variables, state, attempts, deferrals in rows
+        for seq, address, name, variables, state, attempts, deferrals, extra in rows
     ]
 
 
 async def left_in_batch(connection: AsyncConnection, order: BatchOrder) -> Left:
     counts: dict[MessageState, int] = {}
-    next_at: datetime | None = None
-    for state, n, earliest in await connection.execute(_LEFT, _batch(order)):
+    due: list[int] = []
+    more_time = 0
+    for state, n, earliest, extra in await connection.execute(_LEFT, _batch(order)):
         counts[MessageState(state)] = n
-        if MessageState(state) in (MessageState.QUEUED, MessageState.DEFERRED, MessageState.SENDING):
-            due = from_microseconds(earliest)
-            next_at = due if next_at is None else min(next_at, due)
-    return Left(Counts(states=counts), next_at)
+        if state in SENDABLE:
+            due.append(earliest)
+            more_time = max(more_time, extra)
+    next_at = from_microseconds(min(due)) if due else None
+    return Left(Counts(states=counts, more_time=timedelta(microseconds=more_time)), next_at)
 
 
 async def last_due(connection: AsyncConnection, order: BatchOrder, until: datetime) -> datetime | None:
@@ -140,10 +151,29 @@ async def settle_batch(
     connection: AsyncConnection, order: BatchOrder, state: MessageState, now: datetime, shard: int
 ) -> Counts:
     """Give every open message of the batch this final state; keeps each one's last reply."""
+    where = _batch(order, now=to_microseconds(now))
+    await settle_open(connection, _SETTLE, where, order.bulk_id, state, shard)
+    return (await left_in_batch(connection, order)).counts
+
+
+async def expire_batch(
+    connection: AsyncConnection, order: BatchOrder, deadline: datetime, now: datetime, shard: int
+) -> Counts:
+    """The batch's deadline is over: so is everyone's whose own is not later. Held ones stay."""
+    late = (now - deadline) // timedelta(microseconds=1)
+    where = _batch(order, now=to_microseconds(now), late=max(late, 0))
     await settle_open(
-        connection, _SETTLE, _batch(order, now=to_microseconds(now)), order.bulk_id, state, shard
+        connection, _SETTLE_LATE, where, order.bulk_id, MessageState.EXPIRED, shard, states=SENDABLE
     )
     return (await left_in_batch(connection, order)).counts
+
+
+async def expire_some(
+    connection: AsyncConnection, bulk_id: str, seqs: Sequence[int], now: datetime, shard: int
+) -> None:
+    """The deadlines of these messages are over."""
+    where = {"bulk_id": bulk_id, "seqs": list(seqs), "now": to_microseconds(now)}
+    await settle_open(connection, _SETTLE_SEQS, where, bulk_id, MessageState.EXPIRED, shard, states=SENDABLE)
 
 
 async def make_due(connection: AsyncConnection, order: BatchOrder, now: datetime) -> None:

@@ -161,7 +161,7 @@ _CANCEL = text("""
 _STATE = text("SELECT state FROM bulk_send WHERE id = :bulk_id AND state <> 'storing'")
 _NEXT_OPEN = text("""
     SELECT seq FROM message WHERE bulk_id = :bulk_id AND seq > :after
-    AND state IN ('queued', 'sending', 'deferred') ORDER BY seq LIMIT 1
+    AND state IN ('queued', 'sending', 'deferred', 'held') ORDER BY seq LIMIT 1
 """)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from postwerk.archive.counters import count_moves
 from postwerk.archive.engine import Archive
 from postwerk.archive.given import Given
+from postwerk.archive.holding import TIME_LEFT
 from postwerk.archive.suppressions import HardBounce, suppress_hard_bounces
 from postwerk.contracts.states import MessageState
 from postwerk.observe.log import archive_unavailable
@@ -32,20 +33,33 @@ _MARK = Given(
     """,
     bulk_id="text", seq="bigint", attempt="int", at="bigint", was="text", possible_duplicate="boolean",
 )  # fmt: skip
+# What is deferred while an operator wants it held or ended becomes that; an attempt of unknown end that is to
+# be ended is unknown. Held ones keep their time: what they have left of the deadline.
+_STOPPED = "given.state = 'deferred' AND message.next_state IS NOT NULL"
 _OUTCOME = Given(
-    """
-    UPDATE message SET state = given.state, deferrals = given.deferrals, changed_at = given.at,
-        next_attempt_at = given.next_attempt_at,
+    f"""
+    UPDATE message SET
+        state = CASE
+            WHEN {_STOPPED} AND message.next_state <> 'held' AND given.outcome = 'ambiguous' THEN 'unknown'
+            WHEN {_STOPPED} THEN message.next_state
+            ELSE given.state END,
+        next_attempt_at = CASE
+            WHEN {_STOPPED} AND message.next_state <> 'held' THEN NULL ELSE given.next_attempt_at END,
+        time_left = CASE
+            WHEN {_STOPPED} AND message.next_state = 'held' THEN {TIME_LEFT.format(now="given.at")}
+            ELSE message.time_left END,
+        next_state = NULL,
+        deferrals = given.deferrals, changed_at = given.at,
         possible_duplicate = (message.possible_duplicate OR given.possible_duplicate),
         last_reason = given.reason, last_stage = given.stage, last_code = given.code,
         last_enhanced = given.enhanced, last_text = given.reply
-    FROM {given} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
+    FROM {{given}} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
         AND message.state = 'sending' AND message.attempts = given.attempt
-    RETURNING message.bulk_id, message.seq
+    RETURNING message.bulk_id, message.seq, message.state
     """,
     bulk_id="text", seq="bigint", attempt="int", at="bigint", state="text", deferrals="int",
     next_attempt_at="bigint", possible_duplicate="boolean", reason="text", stage="text", code="int",
-    enhanced="text", reply="text",
+    enhanced="text", reply="text", outcome="text",
 )  # fmt: skip
 _ATTEMPT = Given(
     """
@@ -184,10 +198,10 @@ def write_entries(
             moved[bulk_id, MessageState.SENDING] += 1
     if outcomes:
         rows = list(outcomes.values())
-        for bulk_id, seq in connection.execute(*_OUTCOME.bind(connection, rows)):
+        for bulk_id, seq, state in connection.execute(*_OUTCOME.bind(connection, rows)):
             applied.add((Outcome, bulk_id, seq))
             moved[bulk_id, MessageState.SENDING] -= 1
-            moved[bulk_id, outcomes[bulk_id, seq].state] += 1
+            moved[bulk_id, state] += 1
         connection.execute(*_ATTEMPT.bind(connection, rows))
         if hard := [_hard_bounce(row) for row in rows if row.suppress]:
             suppress_hard_bounces(connection, hard)

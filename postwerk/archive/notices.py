@@ -42,7 +42,7 @@ _UNTOLD = """
 """
 # RARE_STATES is said again in its words, so that its index can be used.
 _IN_STATE = f"m.state = :state AND {RARE_STATES}"
-_IN_OPEN_STATE = "m.state IN ('queued', 'sending', 'deferred')"
+_IN_OPEN_STATE = "m.state IN ('queued', 'sending', 'deferred', 'held')"
 _FAILED = text(_TOLD.format(which=_IN_STATE))
 _FAILED_UNTOLD = text(_TOLD.format(which=_IN_STATE + _UNTOLD))
 _OPEN_UNTOLD = text(_TOLD.format(which=_IN_OPEN_STATE + _UNTOLD))

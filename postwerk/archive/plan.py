@@ -19,16 +19,18 @@ T = TypeVar("T")
 
 # One row per batch: the window numbers a lane's messages, integer division groups them.
 _INSERT_BATCHES = text("""
-    INSERT INTO batch (bulk_id, number, lane, first_seq, last_seq, messages)
-    SELECT :bulk_id, row_number() OVER (ORDER BY part, lane), lane, min(seq), max(seq), count(*)
+    INSERT INTO batch (bulk_id, number, lane, first_seq, last_seq, messages, round)
+    SELECT :bulk_id, CAST(:behind AS bigint) + row_number() OVER (ORDER BY part, lane),
+        lane, min(seq), max(seq), count(*), CAST(:round AS bigint)
     FROM (
         SELECT lane, seq, (row_number() OVER (PARTITION BY lane ORDER BY seq) - 1) / :size AS part
-        FROM message WHERE bulk_id = :bulk_id AND state = 'queued'
+        FROM message WHERE bulk_id = :bulk_id AND state IN ('queued', 'held') AND round = :round
     ) AS numbered
     GROUP BY lane, part
 """)
+_SET_BATCHES = text("UPDATE bulk_send SET batches = :batches WHERE id = :bulk_id")
 _BATCHES = text("""
-    SELECT bulk_id, number, lane, first_seq, last_seq, messages FROM batch
+    SELECT bulk_id, number, lane, first_seq, last_seq, messages, round FROM batch
     WHERE bulk_id = :bulk_id AND number BETWEEN :first AND :last ORDER BY number
 """)
 
@@ -53,14 +55,28 @@ async def plan_batches(
             await suppress_listed(connection, bulk_id, 1, last_seq, now, shard)
             await gather_lanes(connection, bulk_id, await small_lanes(connection, bulk_id))
         size = recipients_per_child(messages, wanted)
-        done = await connection.execute(_INSERT_BATCHES, {"bulk_id": bulk_id, "size": size})
-        planned = done.rowcount
-        await connection.execute(
-            text("UPDATE bulk_send SET batches = :batches WHERE id = :bulk_id"),
-            {"batches": planned, "bulk_id": bulk_id},
-        )
+        planned = await _cut(connection, bulk_id, size, behind=0, number=0)
     orders = await batches(connection, bulk_id, 1, planned) if planned <= CHILDREN_PER_WORKFLOW else ()
     return Plan(batches=planned, messages=messages, orders=orders)
+
+
+async def plan_round(
+    connection: AsyncConnection, bulk_id: str, number: int, messages: int, wanted: int | None
+) -> int:
+    """Cut the messages of a later round into batches behind those there are; answers how many these are."""
+    behind = await connection.execute(
+        text("SELECT COALESCE(max(number), 0) FROM batch WHERE bulk_id = :bulk_id"), {"bulk_id": bulk_id}
+    )
+    size = recipients_per_child(messages, wanted)
+    return await _cut(connection, bulk_id, size, behind=int(behind.scalar_one()), number=number)
+
+
+async def _cut(connection: AsyncConnection, bulk_id: str, size: int, *, behind: int, number: int) -> int:
+    done = await connection.execute(
+        _INSERT_BATCHES, {"bulk_id": bulk_id, "size": size, "behind": behind, "round": number}
+    )
+    await connection.execute(_SET_BATCHES, {"batches": behind + done.rowcount, "bulk_id": bulk_id})
+    return done.rowcount
 
 
 async def batches(connection: AsyncConnection, bulk_id: str, first: int, last: int) -> tuple[BatchOrder, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import TextClause
@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.counters import add_to_counters
 from postwerk.contracts.states import MessageState
+
+SENDABLE = (MessageState.QUEUED, MessageState.DEFERRED, MessageState.SENDING)
+"""Open and not held: their time runs."""
 
 
 async def settle_open(
@@ -20,17 +23,15 @@ async def settle_open(
     bulk_id: str,
     state: MessageState,
     shard: int,
+    states: Sequence[MessageState] = (*SENDABLE, MessageState.HELD),
 ) -> int:
-    """Run `statement` (with :was and :state) for each open state and count what moved; answers how many.
+    """Run `statement` (with :was and :state) for each of `states` and count what moved; answers how many.
 
     What is still marked `sending` was cut off, perhaps after its dot: that ends `unknown`, the truth.
     """
     moved: Counter[tuple[str, str]] = Counter()
-    for was, becomes in (
-        (MessageState.QUEUED, state),
-        (MessageState.DEFERRED, state),
-        (MessageState.SENDING, MessageState.UNKNOWN),
-    ):
+    for was in states:
+        becomes = MessageState.UNKNOWN if was is MessageState.SENDING else state
         done = await connection.execute(statement, {**where, "was": was, "state": becomes})
         moved[bulk_id, was] -= done.rowcount
         moved[bulk_id, becomes] += done.rowcount

@@ -71,6 +71,10 @@ class BulkSendRow(SQLModel, table=True):
     """Id of the bulk send that this one tells the sender of; such a send has no notices itself."""
     rounds: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """How often failed messages of it were started again."""
+    starting_again: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Operations that are starting failed messages again just now: it is not closed meanwhile."""
+    carried: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """Batches up to this number were carried by runs of its workflow that have ended."""
     changes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Counts the changes of its options, so that workers see that there was one."""
 

@@ -25,6 +25,8 @@ class BatchOrder(_Order):
     first_seq: int
     last_seq: int
     messages: int
+    round: int = 0
+    """Of its send: 0 as it was accepted, then each time failed messages were started again."""
 
 
 class BulkSendInput(_Order):
@@ -41,6 +43,8 @@ class BulkSendInput(_Order):
     """... of each failure, soon after it happened."""
     tell_end: bool = False
     """... at the end: a digest, or the failures not yet told of."""
+    first_batch: int = 1
+    """Behind those that a former run of this workflow has carried."""
 
 
 class ExpansionInput(_Order):
@@ -64,6 +68,12 @@ class SendBatchInput(_Order):
 
     batch: BatchOrder
     deadline: datetime
+    more_time: timedelta = timedelta(0)
+    """Of this deadline so much belongs to messages with a later one of their own."""
+
+    def deadline_of(self, extra: timedelta) -> datetime:
+        """A message's own deadline."""
+        return self.deadline - self.more_time + max(extra, timedelta(0))
 
 
 class SettleInput(_Order):
@@ -71,6 +81,8 @@ class SettleInput(_Order):
 
     batch: BatchOrder
     state: MessageState
+    deadline: datetime | None = None
+    """The batch's, for `expired`: who was held has a later one."""
 
 
 class BulkOrder(_Order):
@@ -80,6 +92,8 @@ class BulkOrder(_Order):
     now: datetime
     reason: str = ""
     deadline: datetime | None = None
+    batches: int | None = None
+    """To close: so many of its batches have been carried. None: close it anyway."""
 
 
 class Plan(_Order):
@@ -94,6 +108,10 @@ class Counts(_Order):
     """How many messages stand in which state. Adds up with +."""
 
     states: dict[MessageState, int] = {}
+    more_time: timedelta = timedelta(0)
+    """So much later than the batch's is the last deadline of what is open in it and not held."""
+    is_closed: bool = True
+    """False: there are batches that nobody has carried yet, so the send was not closed."""
 
     def __add__(self, other: Counts) -> Counts:
         both = dict(self.states)
@@ -103,6 +121,16 @@ class Counts(_Order):
 
 
 class HoldSignal(_Order):
-    """Input of the signals hold, release and retry_now."""
+    """Input of the signals hold, release, retry_now and look_again."""
 
+    reason: str = ""
+    deadline: datetime | None = None
+    """On its way down: the deadline of children that start later."""
+
+
+class DeadlineSignal(_Order):
+    """Input of the signal set_deadline."""
+
+    deadline: datetime
+    """The end of its time if it were released now."""
     reason: str = ""

@@ -18,6 +18,8 @@ _AFTER = sa.text(
 _ADDED = {
     "bulk_send": (
         sa.Column("rounds", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("starting_again", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("carried", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("changes", sa.Integer(), nullable=False, server_default="0"),
     ),
     "message": (
