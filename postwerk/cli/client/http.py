@@ -45,9 +45,13 @@ class Api:
         return self._ask("GET", path, None)
 
     def call(self, method: str, path: str, body: Any = None, query: Query | None = None) -> Any:
-        """A call with a JSON body; answers None when there is nothing to say (204)."""
+        """A call with a JSON body, or none."""
         encoded = b"" if body is None else json.dumps(body).encode()
         return _document(self._ask(method, path, query, encoded, "application/json" if encoded else ""))
+
+    def delete(self, path: str) -> None:
+        """A call that has nothing to answer."""
+        self._ask("DELETE", path, None)
 
     def upload(self, path: str, body: bytes, kind: str) -> Any:
         return _document(self._ask("POST", path, None, body, kind))
@@ -162,20 +166,26 @@ def _plain(query: Query | None) -> dict[str, Any]:
 
 
 def _document(body: bytes) -> Any:
-    if not body:
-        return None
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise Unreachable("What answers there is not Postwerk's API: its answer is no JSON.") from error
+    """Every document of the API says which kind of `object` it is. Raises Unreachable for any other."""
+    found = _parsed(body)
+    if not isinstance(found, dict) or "object" not in found:
+        raise Unreachable(
+            "What answers there is not Postwerk's API: its answer is none of Postwerk's documents."
+        )
+    return found
 
 
 def _problem(body: bytes) -> dict[str, Any] | None:
+    found = _parsed(body)
+    return found if isinstance(found, dict) and "detail" in found else None
+
+
+def _parsed(body: bytes) -> Any:
+    """None for what is no JSON."""
     try:
-        found = json.loads(body)
+        return json.loads(body)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and "detail" in found else None
 
 
 def _words(error: Exception) -> str:

@@ -77,6 +77,6 @@ def told(taken: dict[str, Any], *, as_json: bool) -> int:
 
 def remove(given: argparse.Namespace, api: Api) -> int:
     for address in given.addresses:
-        api.call("DELETE", f"/v1/suppressions/{segment(address)}")
+        api.delete(f"/v1/suppressions/{segment(address)}")
         print(f"{safe(address)} is off the list.")
     return 0
