@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ from threading import Thread
 
 import pytest
 
-from postwerk.cli.main import COMMANDS
+from postwerk.cli.main import COMMANDS, full_parser
 from tests.support.api import a_bulk_send
 from tests.support.cli import ROOT, Cli, Desk, an_operators_desk
 
@@ -281,3 +282,21 @@ def test_json_of_one_thing_is_one_document(desk: Desk) -> None:
     bulk_id = desk.api.http.post("/v1/bulk-sends", json=a_bulk_send()).json()["id"]
     assert json.loads(desk.cli("--user", "x", "bulk", "show", bulk_id, "--json").stdout)["id"] == bulk_id
     assert desk.cli.json("relay")["object"] == desk.cli.json("relay", "show")["object"] == "relay"
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    """Every long option of a parser and of its commands."""
+    found = {word for action in parser._actions for word in action.option_strings if word.startswith("--")}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found = found.union(*(_options(one) for one in action.choices.values()))
+    return found
+
+
+def test_the_documentation_names_every_command_and_option() -> None:
+    told = (ROOT / "docs" / "cli.md").read_text()
+    of_setup = {"--data", "--recipients", "--once", "--help"}  # of dev and demo, told by their own --help
+    missing = [option for option in _options(full_parser("postwerk")) - of_setup if option not in told]
+    assert missing == []
+    for name in OURS:
+        assert f"`{name}" in told

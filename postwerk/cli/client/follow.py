@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from postwerk.cli.client.counting import ENDED, finished, in_words
+from postwerk.cli.client.errors import Refused, Unreachable
 from postwerk.cli.client.http import Api, segment
 from postwerk.cli.client.moments import length, until
 from postwerk.cli.client.progress import LiveLines, bar
@@ -15,6 +16,8 @@ from postwerk.cli.client.terminal import safe, say
 
 _FIRST_SECONDS = 0.2
 _LONGEST_SECONDS = 2.0
+_PATIENCE_SECONDS = 60.0
+_AWAY = 503
 
 
 def followed_operation(api: Api, operation: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def followed_operation(api: Api, operation: dict[str, Any]) -> dict[str, Any]:
                     break
                 line.show([_operation_line(operation)])
                 time.sleep(pause)
-                operation = api.get(f"/v1/operations/{segment(name)}")
+                operation = _looked_at(api, f"/v1/operations/{segment(name)}", line)
     except KeyboardInterrupt:
         say(f"It goes on: postwerk operations show {safe(name)}")
         raise
@@ -51,7 +54,7 @@ def followed_send(api: Api, bulk_id: str) -> dict[str, Any]:
                     break
                 line.show(send_lines(view))
                 time.sleep(pause)
-                view = api.get(path)
+                view = _looked_at(api, path, line)
     except KeyboardInterrupt:
         say(f"It goes on: postwerk bulk watch {safe(bulk_id)}")
         raise
@@ -68,6 +71,20 @@ def send_lines(view: dict[str, Any]) -> list[str]:
         first.append(f"{until(datetime.now(UTC), view['eta'])} left")
     waits = [f"  {safe(view['waits_for']['detail'])}"] if view.get("waits_for") else []
     return ["  ".join(first), f"  {in_words(view['counts'])}", *waits]
+
+
+def _looked_at(api: Api, path: str, line: LiveLines) -> dict[str, Any]:
+    """What is there now. An API that is started again meanwhile ends nobody's watch."""
+    patient_until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return dict(api.get(path))
+        except (Unreachable, Refused) as error:
+            gone = isinstance(error, Unreachable) or error.status == _AWAY
+            if not gone or time.monotonic() > patient_until:
+                raise
+            line.show([safe(error)])
+            time.sleep(_LONGEST_SECONDS)
 
 
 def _pauses() -> Iterator[float]:
