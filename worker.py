@@ -25,7 +25,9 @@ from activities.bulks import BulkActivities
 from activities.delivery import DeliveryActivities
 from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
+from activities.operations import OperationActivities
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
 from api.reconciler import reconcile_forever
 from postwerk.archive.engine import Archive
@@ -77,6 +79,7 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
             desk,
             watch,
             shard,
+            StoppingOperations(archive),
             settings.concurrent_batches,
         )
     finally:
@@ -90,6 +93,7 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
 
 def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
+    operations = OperationActivities(parts)
     notices = NoticeActivities(parts, Speaker(settings.ehlo_name, settings.public_url))
     return Worker(
         client,
@@ -108,6 +112,11 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
             deliveries.send_batch,
             deliveries.hurry_batch,
             deliveries.settle_batch,
+            deliveries.await_release,
+            bulks.set_deadline,
+            operations.carry_out_operation,
+            operations.tell_batches,
+            operations.next_run,
             notices.tell_failures,
             notices.tell_delay,
             notices.tell_end,

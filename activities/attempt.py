@@ -23,7 +23,7 @@ from postwerk.errors import ContentError
 from postwerk.observe import log
 from postwerk.rules.next_wait import next_wait
 from postwerk.rules.reply_class import Decision, Effect, classify
-from postwerk.rules.retry_schedule import next_attempt_at
+from postwerk.rules.retry_schedule import is_over, next_attempt_at
 from postwerk.smtp.pool import Lease
 
 _CONTENT_STAGE = "content"
@@ -215,6 +215,9 @@ class Attempt:
             return None
         if due_now:
             return to_microseconds(now)
+        deadline = self._order.deadline_of(self._message.extra)
+        if self._order.more_time and is_over(now, deadline):
+            return to_microseconds(deadline)  # others in its batch go on; it has had its last attempt
         wait = next_wait(
             decision,
             self._bulk.options.retry,
@@ -223,4 +226,4 @@ class Attempt:
             chance=self._run.chance,
             lane_waits=self._parts.desk.state(self._order.batch.lane).cools(now),
         )
-        return to_microseconds(next_attempt_at(wait, now, self._order.deadline))
+        return to_microseconds(next_attempt_at(wait, now, deadline))

@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.attempt import Attempt, BatchRun
 from activities.permits import Permits
-from postwerk.archive.delivery import DueMessage, due_messages
+from postwerk.archive.delivery import DueMessage, due_messages, expire_some
 from postwerk.archive.suppressions import settle_suppressed, suppressed_seqs
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange
 from postwerk.contracts.states import MessageState
@@ -38,6 +38,8 @@ class Carriage:
         self.permits = Permits(run.parts.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock)
         self._due: deque[DueMessage] = deque()
         self._read_at = float("-inf")
+        self._read_under: frozenset[str] = frozenset()
+        """Stopping operations that the page was read under."""
         self._loading = asyncio.Lock()
         self._all_loaded = False
         self._last_seq = 0
@@ -52,6 +54,8 @@ class Carriage:
         """The bulk send was held or cancelled, or this worker stops: messages may be left."""
         self.unreachable: Exchange | None = None
         """Why there is no further session."""
+        self.held_back = False
+        """An operation under way stops messages that are due; soon they say so themselves."""
         self.turned_away = False
         """The pace allows no further message soon: `permits` knows until when, and why."""
 
@@ -160,7 +164,9 @@ class Carriage:
         return self.unreachable is not None or self.turned_away
 
     async def _has_message(self) -> bool:
-        if self._due and time.monotonic() - self._read_at > PAGE_SECONDS:
+        stopping = await self._run.parts.stopping.look()
+        old = time.monotonic() - self._read_at > PAGE_SECONDS
+        if self._due and (old or not stopping <= self._read_under):
             self._read_again()
         if not self._due and not self._all_loaded:
             async with self._loading:
@@ -174,26 +180,46 @@ class Carriage:
         self._all_loaded = False
 
     async def _load_page(self) -> None:
-        batch = self._run.order.batch
-        async with self._run.parts.archive.reading() as connection:
+        batch, parts = self._run.order.batch, self._run.parts
+        under = await parts.stopping.look()
+        async with parts.archive.reading() as connection:
             page = await due_messages(
                 connection, batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
             )
             listed = await suppressed_seqs(connection, batch.bulk_id, [due.seq for due in page])
         if listed:
             await self._suppress([message for message in page if message.seq in listed])
+        stopped = await parts.stopping.stopped(batch.bulk_id, [due.seq for due in page])
+        self.held_back = self.held_back or bool(stopped)
+        self._read_under = under
+        late = await self._expire(page, listed) if self._run.order.more_time else set()
         self._read_at = time.monotonic()
         fresh_first = sorted(page, key=lambda message: message.attempts > 0)
-        self._due.extend(message for message in fresh_first if message.seq not in self._tried | listed)
+        gone = self._tried | listed | late | stopped
+        self._due.extend(message for message in fresh_first if message.seq not in gone)
         self._all_loaded = len(page) < PAGE
         if page:
             self._last_seq = page[-1].seq
 
-    async def _suppress(self, messages: Sequence[DueMessage]) -> None:
-        """Their addresses came on the suppression list since the send was planned."""
+    async def _expire(self, page: Sequence[DueMessage], listed: set[int]) -> set[int]:
+        """Some of the batch have a later deadline, as they were held; who has none of that is late by now."""
+        now, order = self._run.clock.now(), self._run.order
+        late = [due for due in page if due.seq not in listed and order.deadline_of(due.extra) <= now]
+        if late:
+            await self._settle_cut_off(late)
+            seqs = [message.seq for message in late]
+            async with self._run.parts.archive.writing() as connection:
+                await expire_some(connection, order.batch.bulk_id, seqs, now, self._run.parts.shard)
+        return {message.seq for message in late}
+
+    async def _settle_cut_off(self, messages: Sequence[DueMessage]) -> None:
         for message in messages:
             if message.state is MessageState.SENDING:
                 await Attempt(self._run, message).settle_cut_off()
+
+    async def _suppress(self, messages: Sequence[DueMessage]) -> None:
+        """Their addresses came on the suppression list since the send was planned."""
+        await self._settle_cut_off(messages)
         async with self._run.parts.archive.writing() as connection:
             await settle_suppressed(
                 connection,

@@ -16,7 +16,7 @@ from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
 from activities.consequences import config_words, refusal_of
-from activities.deferring import deferred_until, pause
+from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
 from activities.parts import BulkContent, WorkerParts
 from postwerk.archive import delivery, lanes
@@ -24,7 +24,7 @@ from postwerk.archive.columns import from_microseconds
 from postwerk.archive.lanes import LaneState
 from postwerk.contracts.orders import BatchOrder, Counts, SendBatchInput, SettleInput
 from postwerk.contracts.smtp import Exchange
-from postwerk.contracts.states import OPEN_STATES
+from postwerk.contracts.states import OPEN_STATES, MessageState
 from postwerk.errors import NotFound
 from postwerk.observe import log
 from postwerk.rules.reply_class import BulkEffect, classify
@@ -44,6 +44,8 @@ BUSY_PAUSE = timedelta(seconds=5)
 CANCELLED = "BulkSendCancelled"
 """Type of the error that ends a batch because its bulk send is cancelled."""
 HELD_PAUSE = timedelta(seconds=10)
+HELD_BACK = timedelta(seconds=2)
+HELD_LOOK = timedelta(minutes=5)
 JUST_NOW = timedelta(seconds=30)
 EARLY = timedelta(seconds=3)
 """Who waits for a permit comes back a little before it is free: none is to fall due unused."""
@@ -58,7 +60,7 @@ class DeliveryActivities:
 
     @activity.defn
     async def send_batch(self, order: SendBatchInput) -> Counts:
-        """Try everything that is due; answers the counts when nothing is open any more.
+        """Try everything that is due; answers the counts when nothing is open any more but what is held.
 
         Raises ApplicationError "Deferred" with the delay until the next message is due: Temporal keeps the
         timer and shows the last reply. Called again it goes on where it was: what is final is skipped.
@@ -88,10 +90,30 @@ class DeliveryActivities:
 
     @activity.defn
     async def settle_batch(self, order: SettleInput) -> Counts:
-        """Give what is open in the batch a final state: expired, or cancelled."""
-        now = ActivityClock().now()
+        """Give what is open in the batch a final state: expired, or cancelled.
+
+        Not yet expired is what is held, or was, and so has a later deadline; the counts say how much later.
+        """
+        now, shard = ActivityClock().now(), self._parts.shard
         async with self._parts.archive.writing() as connection:
-            return await delivery.settle_batch(connection, order.batch, order.state, now, self._parts.shard)
+            if order.state is MessageState.EXPIRED and order.deadline is not None:
+                late = max(now - order.deadline, order.more_time)
+                return await delivery.expire_batch(connection, order.batch, late, now, shard)
+            return await delivery.settle_batch(connection, order.batch, order.state, now, shard)
+
+    @activity.defn
+    async def await_release(self, batch: BatchOrder) -> Counts:
+        """Everything open in the batch is held: answers when something of it may be sent again.
+
+        Raises ApplicationError "Deferred" while it may not; a release tells the batch, so this only makes
+        sure that none is missed.
+        """
+        async with self._parts.archive.reading() as connection:
+            left = await delivery.left_in_batch(connection, batch)
+        held = left.counts.states.get(MessageState.HELD, 0)
+        if held and left.next_at is None:
+            raise deferred(f"{held} of {batch.messages} held", HELD_LOOK)
+        return left.counts
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -185,7 +207,8 @@ class DeliveryActivities:
         if carriage.turned_away and carriage.permits.back_at:
             back_at = max(left.next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
-        raise deferred_until(words, left.next_at, order.deadline, clock)
+        next_at = max(left.next_at, clock.now() + HELD_BACK) if carriage.held_back else left.next_at
+        raise deferred_until(words, next_at, order.deadline, clock)
 
     async def _no_session(
         self, order: SendBatchInput, clock: ActivityClock, exchange: Exchange

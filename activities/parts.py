@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from activities.lane_desk import LaneDesk
+from activities.stopping import StoppingOperations
 from postwerk.archive import delivery as archive_delivery
 from postwerk.archive.counters import SHARDS
 from postwerk.archive.engine import Archive
@@ -145,6 +146,7 @@ class WorkerParts:
     desk: LaneDesk
     watch: BulkWatch
     shard: int
+    stopping: StoppingOperations
     most_batches: int = 100
     """In the hands of this process at a time."""
     chance: random.Random = field(default_factory=random.Random)

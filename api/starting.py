@@ -14,9 +14,9 @@ from postwerk.archive import reads
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import INTAKE_SHARD, cancel_unstarted
 from postwerk.archive.plan import plan_batches
-from postwerk.contracts.options import BulkOptions, Notify, NotifyMode, NotifyOn
-from postwerk.contracts.orders import BatchOrder, BulkSendInput
+from postwerk.contracts.orders import BulkSendInput
 from postwerk.rules.partition import SMALL_SEND
+from postwerk.rules.starting import start_order
 from workflows.client import cancel_bulk_send, start_bulk_send
 
 log = logging.getLogger("postwerk.api")
@@ -29,28 +29,6 @@ TEMPORAL_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
 """What the SDK raises when the server cannot be reached; a lazy client's first connect is a RuntimeError."""
 _CANCELLED_AT_ONCE = 5
 """Transactions of 2,000 messages that a cancel call settles itself; the reconciler does the rest."""
-
-
-def start_order(
-    bulk_id: str,
-    messages: int,
-    options: BulkOptions,
-    batches: tuple[BatchOrder, ...] | None,
-    *,
-    left: timedelta | None = None,
-) -> BulkSendInput:
-    """What starts the workflow; `left` is what a send that ran before has left of its deadline."""
-    notify = options.notify or Notify(to=(), mode=NotifyMode.NONE)
-    failure = notify.tells(NotifyOn.FAILURE)
-    return BulkSendInput(
-        bulk_id=bulk_id,
-        messages=messages,
-        deadline=options.deadline if left is None else left,
-        batches=batches,
-        tell_delay=notify.tells(NotifyOn.DELAY),
-        tell_each=failure and notify.mode is NotifyMode.EACH,
-        tell_end=failure or notify.tells(NotifyOn.COMPLETION),
-    )
 
 
 class Starter:
@@ -96,7 +74,7 @@ class Starter:
         async with self._archive.writing() as connection:
             send = await reads.bulk_send(connection, bulk_id)
             batches = None
-            if send.accepted <= SMALL_SEND:
+            if send.accepted <= SMALL_SEND and not send.rounds:
                 plan = await plan_batches(
                     connection, bulk_id, send.options.recipients_per_child, now=now, shard=INTAKE_SHARD
                 )
@@ -104,7 +82,16 @@ class Starter:
         left = None
         if send.started_at and send.deadline:  # its workflow was lost: the time it used stays used
             left = max(send.deadline - now, timedelta(seconds=1))
-        return start_order(bulk_id, send.accepted, send.options, batches, left=left), send.name
+        order = start_order(
+            bulk_id,
+            send.accepted,
+            send.options,
+            batches,
+            left=left,
+            first_batch=send.carried + 1,
+            again=send.rounds > 0,
+        )
+        return order, send.name
 
     async def _close(self, bulk_id: str, now: datetime) -> bool:
         after: int | None = 0

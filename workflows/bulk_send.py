@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
-    from postwerk.contracts.orders import BulkOrder, BulkSendInput, Counts, HoldSignal, Plan
+    from postwerk.contracts.orders import (
+        BulkOrder,
+        BulkSendInput,
+        Counts,
+        DeadlineSignal,
+        HoldSignal,
+        Plan,
+    )
     from postwerk.contracts.states import BulkState
     from workflows.children import Children
     from workflows.names import BULK_STATE
-    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, FIRST_LOOK, HEARTBEAT, LAST_LOOK
+    from workflows.options import (
+        ACCIDENTS,
+        ANOTHER_LOOK,
+        ARCHIVE_STEP,
+        ARCHIVE_WALK,
+        FIRST_LOOK,
+        HEARTBEAT,
+        LAST_LOOK,
+    )
     from workflows.progress import Progress, details, together
     from workflows.telling import Telling
 
 
 @workflow.defn
 class BulkSend:
-    """Signals: hold, release, retry_now, look_again (passed down). Query: progress. Cancel records it."""
+    """Signals: hold, release, retry_now, look_again, set_deadline (passed down), carry_more.
+
+    Query: progress. Cancel records it.
+    """
 
     @workflow.init
     def __init__(self, order: BulkSendInput) -> None:
@@ -31,11 +51,20 @@ class BulkSend:
         self._deadline = workflow.now() + order.deadline
         self._counts = Counts()
         self._batches = 0
+        """Carried so far, by this run and by former ones."""
+        self._carried: list[asyncio.Task[None]] = []
+        """First what the plan says, then what was started again since."""
+        self._counting_more = asyncio.Lock()
+        self._told_of_more = False
+        self._begun = False
+        self._released_early = False
+        """Released before it had begun: the pause that the beginning finds is over."""
         self._nobody_left = False
         """Planned, and every recipient is on the suppression list: no child will start."""
         self._children = Children(self._show)
         self._looking: asyncio.Task[None] | None = None
         self._telling = Telling(order)
+        self._held_since: datetime | None = None
         self._turn = asyncio.Lock()
         """One change of state at a time: they take effect in the order they came."""
 
@@ -45,29 +74,66 @@ class BulkSend:
         self._telling.begin()
         try:
             await workflow.wait([carrying])  # unlike `await carrying`, leaves it running when cancelled
-            await carrying
-            return await self._end(BulkState.COMPLETED)
+            return await self._end(await carrying)
         except asyncio.CancelledError:
             await self._stop(carrying)
-            await self._end(BulkState.CANCELLED)
+            await self._end(await self._close(BulkState.CANCELLED))
             raise
         finally:
             self._telling.stop()
             if self._looking is not None:
                 self._looking.cancel()
 
-    async def _carry(self, order: BulkSendInput) -> None:
+    async def _carry(self, order: BulkSendInput) -> Counts:
+        """Carry, and close; unless it cannot be closed since there is more to carry meanwhile."""
+        self._carried.append(asyncio.create_task(self._carry_plan(order)))
+        while True:
+            await self._all_carried()
+            self._told_of_more = False
+            counts = await self._close(BulkState.COMPLETED)
+            if counts.is_closed:
+                return counts
+            await self._wait_for_more()
+
+    async def _all_carried(self) -> None:
+        try:
+            await workflow.wait_condition(lambda: all(part.done() for part in self._carried))
+        except asyncio.CancelledError:
+            for part in self._carried:
+                part.cancel()
+            await workflow.wait(self._carried)
+            raise
+        for part in self._carried:
+            part.result()
+
+    async def _wait_for_more(self) -> None:
+        """Messages are being started again just now: whoever does it tells us, and if not we look."""
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._told_of_more, timeout=ANOTHER_LOOK)
+        if not self._told_of_more:
+            self._carried.append(asyncio.create_task(self._carry_rest()))
+
+    async def _carry_plan(self, order: BulkSendInput) -> None:
         """Plan, then carry; the beginning is recorded beside it."""
         beginning = asyncio.create_task(self._begin())
         plan = await self._plan(order)
         self._batches = plan.batches
-        self._nobody_left = plan.batches == 0
+        self._nobody_left = plan.batches < order.first_batch
         await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
-        if plan.batches > len(plan.orders):
-            await self._children.expand(order.bulk_id, 1, plan.batches, self._deadline)
+        if plan.batches > len(plan.orders) or order.first_batch > 1:
+            await self._children.expand(order.bulk_id, order.first_batch, plan.batches, self._deadline)
         else:
             await self._children.deliver(plan.orders, self._deadline)
         await beginning
+
+    async def _carry_rest(self) -> None:
+        """The batches that were made after the plan."""
+        async with self._counting_more:
+            await workflow.wait_condition(lambda: self._begun)
+            behind, plan = self._batches, await self._plan_now("count the batches")
+            self._batches = max(behind, plan.batches)
+        if plan.batches > behind:
+            await self._children.expand(self._order.bulk_id, behind + 1, plan.batches, self._deadline)
 
     async def _begin(self) -> None:
         """Whoever stopped it before it had begun is obeyed: nothing, or nothing for now, is to be carried.
@@ -76,8 +142,11 @@ class BulkSend:
         """
         await workflow.wait_condition(lambda: self._children.started > 0 or self._nobody_left)
         state = await self._step(BulkActivities.begin_bulk, "begin", deadline=True)
+        self._begun = True
         if state in (BulkState.CANCELLING, BulkState.CANCELLED):
             self._carrying.cancel()
+        elif state == BulkState.PAUSED and self._released_early:
+            await self._step(BulkActivities.release_bulk, "release", deadline=True)
         elif state == BulkState.PAUSED:
             await self.hold()
         self._looking = asyncio.create_task(self._look_now_and_then())
@@ -85,41 +154,50 @@ class BulkSend:
     async def _plan(self, order: BulkSendInput) -> Plan:
         if order.batches is not None:
             return Plan(batches=len(order.batches), messages=order.messages, orders=order.batches)
+        return await self._plan_now(f"plan {order.messages:,} messages")
+
+    async def _plan_now(self, summary: str) -> Plan:
         return await workflow.execute_activity_method(
             BulkActivities.plan_bulk,
-            BulkOrder(bulk_id=order.bulk_id, now=workflow.now()),
-            summary=f"plan {order.messages:,} messages",
+            BulkOrder(bulk_id=self._order.bulk_id, now=workflow.now()),
+            summary=summary,
             start_to_close_timeout=ARCHIVE_WALK,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=ACCIDENTS,
         )
 
-    async def _stop(self, carrying: asyncio.Task[None]) -> None:
+    async def _stop(self, carrying: asyncio.Task[Counts]) -> None:
         """The archive first: within a second no worker starts another transaction. Then the children."""
         self._set_state(BulkState.CANCELLING, workflow.cancellation_reason() or "cancelled")
         await self._step(BulkActivities.cancel_bulk, "cancel")
         carrying.cancel()
         await workflow.wait([carrying])
 
-    async def _end(self, state: BulkState) -> Counts:
-        """Close, then tell: by what the archive holds for good."""
-        counts = await self._close(state)
+    async def _end(self, counts: Counts) -> Counts:
+        """It is closed; tell by what the archive holds for good."""
         await self._telling.of_end()
         return counts
 
     async def _close(self, state: BulkState) -> Counts:
-        """What is still open gets its final state; the counters are the result."""
-        close = BulkActivities.close_bulk if state is BulkState.COMPLETED else BulkActivities.close_cancelled
+        """What is still open gets its final state, unless there is more to carry; answers the counters."""
+        completed = state is BulkState.COMPLETED
+        close = BulkActivities.close_bulk if completed else BulkActivities.close_cancelled
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._counts = await workflow.execute_activity_method(
             close,
-            BulkOrder(bulk_id=self._order.bulk_id, now=workflow.now(), reason=self._reason),
+            BulkOrder(
+                bulk_id=self._order.bulk_id,
+                now=workflow.now(),
+                reason=self._reason,
+                batches=self._batches if completed else None,
+            ),
             summary="close",
             start_to_close_timeout=ARCHIVE_WALK,
             heartbeat_timeout=HEARTBEAT,
             retry_policy=ACCIDENTS,
         )
-        self._set_state(state, self._reason)
+        if self._counts.is_closed:
+            self._set_state(state, self._reason)
         return self._counts
 
     async def _step(
@@ -183,6 +261,7 @@ class BulkSend:
     async def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending at once; the deadline's clock stands still until release."""
         async with self._turn:
+            self._released_early = False
             if self._state is not BulkState.RUNNING:
                 return
             self._held_since = workflow.now()
@@ -193,12 +272,18 @@ class BulkSend:
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
         async with self._turn:
-            if self._state is not BulkState.PAUSED:
+            if self._held_since is None or self._state is not BulkState.PAUSED:
+                self._released_early = not self._begun
+                if self._begun and workflow.patched("release-of-running"):
+                    # The archive may say paused all the same: the word of it has not come through to here.
+                    await self._step(BulkActivities.release_bulk, "release", deadline=True)
                 return
             self._deadline += workflow.now() - self._held_since
+            self._held_since, self._children.deadline = None, self._deadline
             self._set_state(BulkState.RUNNING, "")
             await self._step(BulkActivities.release_bulk, "release", deadline=True)
-            await self._children.signal("release", signal or HoldSignal())
+            said = signal or HoldSignal()
+            await self._children.signal("release", HoldSignal(reason=said.reason, deadline=self._deadline))
 
     @workflow.signal
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
@@ -213,3 +298,20 @@ class BulkSend:
         async with self._turn:
             if self._state is BulkState.RUNNING:
                 await self._children.signal("look_again", signal or HoldSignal())
+
+    @workflow.signal
+    async def set_deadline(self, signal: DeadlineSignal) -> None:
+        """Its time ends then, if it is not paused; the clock of a paused one stands still."""
+        async with self._turn:
+            if self._state not in (BulkState.RUNNING, BulkState.PAUSED):
+                return
+            held = workflow.now() - self._held_since if self._held_since else timedelta(0)
+            self._deadline = self._children.deadline = signal.deadline - held
+            await self._step(BulkActivities.set_deadline, "set the deadline", deadline=True)
+            await self._children.signal("set_deadline", signal)
+
+    @workflow.signal
+    def carry_more(self, _signal: HoldSignal | None = None) -> None:
+        """Failed messages were started again: there are more batches than were planned."""
+        self._told_of_more = True
+        self._carried.append(asyncio.create_task(self._carry_rest()))

@@ -13,7 +13,14 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from postwerk.contracts.orders import BatchOrder, Counts, DeliveryInput, ExpansionInput, HoldSignal
+    from postwerk.contracts.orders import (
+        BatchOrder,
+        Counts,
+        DeadlineSignal,
+        DeliveryInput,
+        ExpansionInput,
+        HoldSignal,
+    )
     from postwerk.rules.partition import split_range
     from workflows.names import BULK_ID, LANE, delivery_workflow_id, expansion_workflow_id
 
@@ -27,6 +34,8 @@ class Children:
         self._handles: list[Handle] = []
         self._changed = changed
         self._cancelled = False
+        self.deadline: datetime | None = None
+        """Where it has moved: of children that start from now on."""
         self._standing_hold: HoldSignal | None = None
         """Also for children that start only after the signal came."""
         self.done = 0
@@ -45,7 +54,7 @@ class Children:
     async def expand(self, bulk_id: str, first: int, last: int, deadline: datetime) -> None:
         """One Expansion for each part of the batches first to last; returns when all have ended."""
         parts = [
-            ExpansionInput(bulk_id=bulk_id, first=a, last=b, deadline=deadline)
+            ExpansionInput(bulk_id=bulk_id, first=a, last=b, deadline=self.deadline or deadline)
             for a, b in split_range(first, last)
         ]
         await self._run_all([partial(self._start_expansion, part) for part in parts])
@@ -85,7 +94,7 @@ class Children:
         plural = "" if order.messages == 1 else "s"
         return await workflow.start_child_workflow(
             "Delivery",
-            DeliveryInput(batch=order, deadline=deadline),
+            DeliveryInput(batch=order, deadline=self.deadline or deadline),
             id=delivery_workflow_id(order.bulk_id, order.number),
             result_type=Counts,
             static_summary=f"{order.lane}, {order.messages} message{plural}",
@@ -104,15 +113,17 @@ class Children:
             search_attributes=TypedSearchAttributes([SearchAttributePair(BULK_ID, order.bulk_id)]),
         )
 
-    async def signal(self, name: str, signal: HoldSignal) -> None:
+    async def signal(self, name: str, signal: HoldSignal | DeadlineSignal) -> None:
         """Pass a signal down to every child that has not ended."""
-        if name in ("hold", "release"):
-            self._standing_hold = signal if name == "hold" else None
+        if name == "hold" and isinstance(signal, HoldSignal):
+            self._standing_hold = signal
+        elif name == "release":
+            self._standing_hold = None
         await asyncio.gather(
             *[self._signal_one(handle, name, signal) for handle in self._handles if not handle.done()]
         )
 
-    async def _signal_one(self, handle: Handle, name: str, signal: HoldSignal) -> None:
+    async def _signal_one(self, handle: Handle, name: str, signal: HoldSignal | DeadlineSignal) -> None:
         try:
             await handle.signal(name, signal)
         except ApplicationError as error:

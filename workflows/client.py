@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+from pydantic import BaseModel
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -25,9 +26,17 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from postwerk.contracts.orders import BulkSendInput, HoldSignal
-from workflows.names import BULK_ID, BULK_STATE, LANE, SEARCH_ATTRIBUTE_NAMES, bulk_workflow_id
+from postwerk.contracts.queue import OperationOrder
+from workflows.names import (
+    BULK_ID,
+    BULK_STATE,
+    LANE,
+    SEARCH_ATTRIBUTE_NAMES,
+    bulk_workflow_id,
+    operation_workflow_id,
+)
+from workflows.options import BULK_PRIORITY
 
-BULK_PRIORITY = 3
 RPC_TIMEOUT = timedelta(seconds=10)
 """No caller of ours waits longer for Temporal: the archive holds what was accepted."""
 WOKEN_AT_ONCE = 20
@@ -44,7 +53,10 @@ async def connect(*, lazy: bool = False) -> Client:
 
 
 async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
-    """Start the workflow of a stored bulk send; False when it was started before. Raises RPCError."""
+    """Start the workflow of a stored bulk send; False when it was started before. Raises RPCError.
+
+    One that carries a later round is another run under the same id, when the former one has ended.
+    """
     title = f"{name} · " if name else ""
     try:
         await client.start_workflow(
@@ -52,8 +64,12 @@ async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: s
             order,
             id=bulk_workflow_id(order.bulk_id),
             task_queue=task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
+            if order.again
+            else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL
+            if order.again
+            else WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(BULK_STATE, "running")]
             ),
@@ -63,6 +79,32 @@ async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: s
         )
     except WorkflowAlreadyStartedError:
         return False
+    return True
+
+
+async def start_operation(client: Client, operation_id: str, *, task_queue: str) -> None:
+    """Have a stored operation carried out; harmless when that runs already. Raises RPCError."""
+    await client.start_workflow(
+        "Operation",
+        OperationOrder(operation_id=operation_id),
+        id=operation_workflow_id(operation_id),
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        priority=Priority(priority_key=1),
+        rpc_timeout=RPC_TIMEOUT,
+    )
+
+
+async def signal_bulk_send(client: Client, bulk_id: str, name: str, signal: BaseModel) -> bool:
+    """Signal the root workflow; False when there is none that runs. Raises RPCError: Temporal is away."""
+    try:
+        handle = client.get_workflow_handle(bulk_workflow_id(bulk_id))
+        await handle.signal(name, signal, rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import Priority
@@ -11,20 +11,36 @@ from temporalio.exceptions import ActivityError, ApplicationError, RetryState, i
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import CANCELLED, DeliveryActivities
-    from postwerk.contracts.orders import Counts, DeliveryInput, HoldSignal, SendBatchInput, SettleInput
-    from postwerk.contracts.states import MessageState
+    from postwerk.contracts.orders import (
+        Counts,
+        DeadlineSignal,
+        DeliveryInput,
+        HoldSignal,
+        SendBatchInput,
+        SettleInput,
+    )
+    from postwerk.contracts.states import OPEN_STATES, MessageState
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT, ONE_RUN
 
 
 @workflow.defn
 class Delivery:
-    """One batch. Signals: hold, release, retry_now, look_again. Query: progress. Cancel records it."""
+    """One batch. Signals: hold, release, retry_now, look_again, set_deadline. Query: progress.
+
+    Cancel records it.
+    """
 
     @workflow.init
     def __init__(self, order: DeliveryInput) -> None:
         self._batch = order.batch
         self._deadline = order.deadline
+        self._more_time = timedelta(0)
+        """So much later is the last deadline of those in it that were held by themselves."""
+        self._only_held = False
+        """Nothing may be sent until an operator releases a message."""
         self._held = False
+        """The whole bulk send is."""
+        self._held_since: datetime | None = None
         self._reason = ""
         self._interrupt = False
         """Set by hold, retry_now and look_again: the running or waiting activity is to be stopped."""
@@ -38,19 +54,28 @@ class Delivery:
             while True:
                 await self._wait_for_release()
                 counts = await self._send()
-                if counts is not None:
+                if counts is not None and self._is_done(counts):
                     return counts
         except asyncio.CancelledError:
             await self._settle(MessageState.CANCELLED)
             raise
 
+    def _is_done(self, counts: Counts) -> bool:
+        """Nothing is open; or it goes on, until a later deadline or until something is released."""
+        left = {state for state in OPEN_STATES if counts.states.get(state)}
+        self._only_held = left == {MessageState.HELD}
+        if left and not self._only_held:
+            self._more_time = counts.more_time
+        return not left
+
     async def _wait_for_release(self) -> None:
         """Held time stops the clock: the deadline moves by it."""
         if not self._held:
             return
-        since = workflow.now()
+        self._held_since = workflow.now()
         await workflow.wait_condition(lambda: not self._held)
-        self._deadline += workflow.now() - since
+        self._deadline += workflow.now() - self._held_since
+        self._held_since = None
 
     async def _send(self) -> Counts | None:
         """Run the activity; None when a signal stopped it and it is to be started again."""
@@ -59,7 +84,7 @@ class Delivery:
         if self._hurry:
             self._hurry = False
             await self._make_due()
-        sending = self._start_sending()
+        sending = self._start_waiting() if self._only_held else self._start_sending()
         interrupted = asyncio.create_task(workflow.wait_condition(lambda: self._interrupt))
         by_signal = False
         try:
@@ -78,14 +103,27 @@ class Delivery:
         finally:
             interrupted.cancel()
 
+    def _start_waiting(self) -> workflow.ActivityHandle[Counts]:
+        """Without an end: the clock of who is held stands still."""
+        return workflow.start_activity_method(
+            DeliveryActivities.await_release,
+            self._batch,
+            activity_id=f"held-{self._runs}",
+            summary="all that is open is held",
+            start_to_close_timeout=ARCHIVE_STEP,
+            retry_policy=ACCIDENTS,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
     def _start_sending(self) -> workflow.ActivityHandle[Counts]:
+        deadline = self._deadline + self._more_time
         return workflow.start_activity_method(
             DeliveryActivities.send_batch,
-            SendBatchInput(batch=self._batch, deadline=self._deadline),
+            SendBatchInput(batch=self._batch, deadline=deadline, more_time=self._more_time),
             activity_id=f"send-{self._runs}",
             summary=f"{self._batch.lane}, {self._batch.messages} messages",
             start_to_close_timeout=ONE_RUN,
-            schedule_to_close_timeout=max(self._deadline - workflow.now(), timedelta(seconds=1)),
+            schedule_to_close_timeout=max(deadline - workflow.now(), timedelta(seconds=1)),
             heartbeat_timeout=HEARTBEAT,
             retry_policy=ACCIDENTS,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -115,7 +153,7 @@ class Delivery:
     async def _settle(self, state: MessageState) -> Counts:
         return await workflow.execute_activity_method(
             DeliveryActivities.settle_batch,
-            SettleInput(batch=self._batch, state=state),
+            SettleInput(batch=self._batch, state=state, deadline=self._deadline, more_time=self._more_time),
             summary=f"record {state.value}",
             start_to_close_timeout=ARCHIVE_STEP,
             retry_policy=ACCIDENTS,
@@ -143,6 +181,14 @@ class Delivery:
     @workflow.signal
     def look_again(self, _signal: HoldSignal | None = None) -> None:
         """Lane or relay have changed: ask them anew instead of sleeping on. What is deferred stays so."""
+        if not self._held:
+            self._interrupt = True
+
+    @workflow.signal
+    def set_deadline(self, signal: DeadlineSignal) -> None:
+        """The end of its time has been changed for the whole send."""
+        held = workflow.now() - self._held_since if self._held_since else timedelta(0)
+        self._deadline = signal.deadline - held
         if not self._held:
             self._interrupt = True
 

@@ -6,7 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
-    from postwerk.contracts.orders import Counts, ExpansionInput, HoldSignal
+    from postwerk.contracts.orders import Counts, DeadlineSignal, ExpansionInput, HoldSignal
     from postwerk.rules.partition import CHILDREN_PER_WORKFLOW
     from workflows.children import Children
     from workflows.options import ACCIDENTS, ARCHIVE_STEP
@@ -45,6 +45,8 @@ class Expansion:
 
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
+        if signal is not None and signal.deadline is not None:
+            self._children.deadline = signal.deadline
         await self._children.signal("release", signal or HoldSignal())
 
     @workflow.signal
@@ -54,6 +56,11 @@ class Expansion:
     @workflow.signal
     async def look_again(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("look_again", signal or HoldSignal())
+
+    @workflow.signal
+    async def set_deadline(self, signal: DeadlineSignal) -> None:
+        self._children.deadline = signal.deadline
+        await self._children.signal("set_deadline", signal)
 
     @workflow.query
     def progress(self) -> dict[str, int]:

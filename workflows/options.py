@@ -21,8 +21,12 @@ ARCHIVE_WALK = timedelta(hours=1)
 """A step that touches every message of a bulk send, with heartbeats."""
 TELLING = timedelta(hours=6)
 """So long it is tried to store a notice; a send has ended for everyone else meanwhile."""
+ANOTHER_LOOK = timedelta(minutes=1)
+"""Failed messages are being started again, and nobody said that it is done: look again after this."""
 LATE_AFTER = timedelta(hours=24)
 """What is still open so long after the beginning is late (Exim: delay_warning 24h)."""
+BULK_PRIORITY = 3
+"""Of a bulk send's tasks; operators' come first, with 1."""
 FIRST_LOOK = timedelta(seconds=2)
 LAST_LOOK = timedelta(hours=6)
 """Live details are read after 2, 4, 8 ... seconds, then every 6 hours: 30 looks in five days."""

@@ -1,10 +1,11 @@
 """WORKFLOWS: the list that worker.py and the tests register.
 
-Not in the package's __init__: the sandbox runs that anew for each workflow, and would load all three.
+Not in the package's __init__: the sandbox runs that anew for each workflow, and would load them all.
 """
 
 from workflows.bulk_send import BulkSend
 from workflows.delivery import Delivery
 from workflows.expansion import Expansion
+from workflows.operation import Operation
 
-WORKFLOWS = [BulkSend, Expansion, Delivery]
+WORKFLOWS = [BulkSend, Expansion, Delivery, Operation]

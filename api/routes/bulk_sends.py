@@ -13,7 +13,6 @@ from api.ids import bulk_cursor, bulk_id_of
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken
-from api.starting import start_order
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
@@ -24,6 +23,7 @@ from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, begin_cancel, queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
+from postwerk.rules.starting import start_order
 
 router = APIRouter(prefix="/v1/bulk-sends", tags=["bulk sends"])
 _BODY: dict[str, Any] = {

@@ -157,11 +157,10 @@ async def settle_batch(
 
 
 async def expire_batch(
-    connection: AsyncConnection, order: BatchOrder, deadline: datetime, now: datetime, shard: int
+    connection: AsyncConnection, order: BatchOrder, late: timedelta, now: datetime, shard: int
 ) -> Counts:
-    """The batch's deadline is over: so is everyone's whose own is not later. Held ones stay."""
-    late = (now - deadline) // timedelta(microseconds=1)
-    where = _batch(order, now=to_microseconds(now), late=max(late, 0))
+    """The batch's deadline is over since `late`: so is everyone's who has no later one. Held ones stay."""
+    where = _batch(order, now=to_microseconds(now), late=late // timedelta(microseconds=1))
     await settle_open(
         connection, _SETTLE_LATE, where, order.bulk_id, MessageState.EXPIRED, shard, states=SENDABLE
     )

@@ -38,6 +38,12 @@ class BulkSend:
     duplicates: int
     notice_of: str = ""
     """The bulk send that this one tells of."""
+    rounds: int = 0
+    """How often failed messages of it were started again."""
+    carried: int = 0
+    """Batches up to this number were carried by runs of its workflow that have ended."""
+    held_at: datetime | None = None
+    """Paused since."""
     counts: dict[MessageState, int] = field(default_factory=dict)
 
     @property
@@ -115,6 +121,9 @@ _SELECT_BULK_SEND = select(
     _BULK.rejected,
     _BULK.duplicates,
     _BULK.notice_of,
+    _BULK.rounds,
+    _BULK.carried,
+    _BULK.held_at,
 ).where(_BULK.state != BulkState.STORING.value)
 _SELECT_MESSAGE = select(
     _MESSAGE.bulk_id,

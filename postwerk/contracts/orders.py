@@ -45,6 +45,8 @@ class BulkSendInput(_Order):
     """... at the end: a digest, or the failures not yet told of."""
     first_batch: int = 1
     """Behind those that a former run of this workflow has carried."""
+    again: bool = False
+    """There was a former run: failed messages of it were started again."""
 
 
 class ExpansionInput(_Order):
@@ -83,6 +85,8 @@ class SettleInput(_Order):
     state: MessageState
     deadline: datetime | None = None
     """The batch's, for `expired`: who was held has a later one."""
+    more_time: timedelta = timedelta(0)
+    """... and it was sent until so much later."""
 
 
 class BulkOrder(_Order):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from postwerk.contracts.orders import BulkSendInput
 from postwerk.contracts.states import FINAL_STATES, MessageState
 
 
@@ -23,8 +24,6 @@ class Verb(StrEnum):
     """They end at once, and the sender is told as of any failure."""
     RETRY_FAILED = "retry_failed"
     """Messages that have ended are started again, with a fresh deadline, in a round of their own."""
-    RESCHEDULE = "reschedule"
-    """Deferred ones are due when their send's changed retry schedule says so."""
 
 
 STOPPING = (Verb.HOLD, Verb.CANCEL, Verb.EXPIRE)
@@ -84,6 +83,15 @@ class QueueFilter(BaseModel):
     @property
     def is_empty(self) -> bool:
         return self == QueueFilter()
+
+
+class NextRun(BaseModel):
+    """A send whose workflow has ended and is to be started again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order: BulkSendInput
+    name: str
 
 
 class OperationOrder(BaseModel):

@@ -8,7 +8,6 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from api.starting import start_order
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import NewBulkSend, add_recipients, queue_bulk_send, store_bulk_send
 from postwerk.archive.plan import plan_batches
@@ -17,6 +16,7 @@ from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.orders import BulkSendInput
 from postwerk.contracts.states import BulkState
 from postwerk.rules.recipients import NewRecipient
+from postwerk.rules.starting import start_order
 
 
 def a_content(**changes: Any) -> Content:

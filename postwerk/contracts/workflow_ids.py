@@ -1,0 +1,20 @@
+"""Workflow ids: what people read in the Web UI and type at the command line."""
+
+from __future__ import annotations
+
+
+def bulk_workflow_id(bulk_id: str) -> str:
+    """`bulk-<id>`: one root workflow for each bulk send, so that starting twice is harmless."""
+    return f"bulk-{bulk_id}"
+
+
+def expansion_workflow_id(bulk_id: str, first: int, last: int) -> str:
+    return f"bulk-{bulk_id}/batches-{first}-{last}"
+
+
+def delivery_workflow_id(bulk_id: str, number: int) -> str:
+    return f"bulk-{bulk_id}/batch-{number}"
+
+
+def operation_workflow_id(operation_id: str) -> str:
+    return f"operation-{operation_id}"
