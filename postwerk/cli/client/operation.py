@@ -39,12 +39,12 @@ def dry_run_line(found: dict[str, Any]) -> str:
     words = in_words(found["states"])
     sends = number_of(found["bulk_sends"], "bulk send")
     detail = f" of {sends} ({words})" if words else ""
-    return f"Would {safe(found['verb'])} {number_of(found['matched'], 'message')}{detail}."
+    return f"Would {_verb(found)} {number_of(found['matched'], 'message')}{detail}."
 
 
 def result_line(operation: dict[str, Any]) -> str:
     """ "hold: 12 messages changed, 1 skipped (op_...)." """
-    verb, name = safe(operation["verb"]), safe(operation["id"])
+    verb, name = _verb(operation), safe(operation["id"])
     if operation["state"] == "running":
         return f"{verb}: under way ({name})."
     if not operation["matched"] and operation["state"] == "done":
@@ -53,6 +53,11 @@ def result_line(operation: dict[str, Any]) -> str:
     detail = f" {safe(operation['detail'])}" if operation.get("detail") else ""
     failed = " FAILED:" if operation["state"] == "failed" else ""
     return f"{verb}:{failed} {number_of(operation['changed'], 'message')} changed{skipped} ({name}).{detail}"
+
+
+def _verb(answer: dict[str, Any]) -> str:
+    """As the command is called: retry-failed."""
+    return safe(answer["verb"]).replace("_", "-")
 
 
 def operation_facts(operation: dict[str, Any]) -> list[str]:
