@@ -69,6 +69,8 @@ class Attempt:
             return None
         if failure := await lease.prepare():
             return failure
+        if await self._is_suspended():  # a new connection may have taken its time
+            return None
         mark = self._mark()
         started = time.monotonic()
         try:
@@ -77,6 +79,11 @@ class Attempt:
             await self._record_unmade(mark, error, started)
             return None
         return await self._hand_over(lease, mail, mark)
+
+    async def _is_suspended(self) -> bool:
+        desk, lane, now = self._parts.desk, self._order.batch.lane, self._clock.now()
+        await desk.look(lane, now)
+        return desk.suspensions.of_message(lane, self._message.address, now) is not None
 
     def _mark(self) -> asyncio.Future[bool]:
         """From its commit on a cut-off attempt is known to be ambiguous. Runs beside MAIL and RCPT."""

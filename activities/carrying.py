@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from temporalio import activity
 
 from activities.attempt import Attempt, BatchRun
+from activities.passed_over import PassedOver
 from activities.permits import Permits
 from postwerk.archive.delivery import DueMessage, due_messages, expire_some
 from postwerk.archive.suppressions import settle_suppressed, suppressed_seqs
@@ -36,6 +37,7 @@ class Carriage:
         batch = run.order.batch
         self._lane = batch.lane
         self.permits = Permits(run.parts.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock)
+        self._passed_over = PassedOver(run.parts.desk, batch.lane, run.clock)
         self._due: deque[DueMessage] = deque()
         self._read_at = float("-inf")
         self._read_under: frozenset[str] = frozenset()
@@ -61,7 +63,7 @@ class Carriage:
 
     async def prepare(self) -> bool:
         """Whether there is a message to send, and it may go now; before a connection is asked for."""
-        await self._load_page()
+        await self._load_pages()
         return bool(self._due) and await self._first_permit()
 
     async def _first_permit(self) -> bool:
@@ -164,46 +166,67 @@ class Carriage:
         return self.unreachable is not None or self.turned_away
 
     async def _has_message(self) -> bool:
-        stopping = await self._run.parts.stopping.look()
-        old = time.monotonic() - self._read_at > PAGE_SECONDS
-        if self._due and (old or not stopping <= self._read_under):
+        if await self._grew_old() or self._passed_over.may_return():
             self._read_again()
+        if self._passed_over.suspended():
+            self._due = deque(self._passed_over.pick(self._due))
         if not self._due and not self._all_loaded:
             async with self._loading:
-                if not self._due and not self._all_loaded:
-                    await self._load_page()
+                await self._load_pages()
         return bool(self._due)
 
+    async def _grew_old(self) -> bool:
+        """A page is read again after a while, and when an operation means to stop some of its messages."""
+        stopping = await self._run.parts.stopping.look()
+        old = time.monotonic() - self._read_at > PAGE_SECONDS
+        return bool(self._due) and (old or not stopping <= self._read_under)
+
     def _read_again(self) -> None:
-        self._last_seq = min(message.seq for message in self._due) - 1
+        seqs = [*(message.seq for message in self._due), *self._passed_over.returning()]
+        self._last_seq = min([self._last_seq, *(seq - 1 for seq in seqs)])
         self._due.clear()
         self._all_loaded = False
 
+    async def _load_pages(self) -> None:
+        """Until one holds a message that may go, or there are no more."""
+        while not self._due and not self._all_loaded:
+            await self._load_page()
+
     async def _load_page(self) -> None:
         batch, parts = self._run.order.batch, self._run.parts
+        await parts.desk.look_at_domains(self._lane, self._run.clock.now())
         under = await parts.stopping.look()
         async with parts.archive.reading() as connection:
             page = await due_messages(
                 connection, batch, self._run.clock.now(), after=self._last_seq, limit=PAGE
             )
             listed = await suppressed_seqs(connection, batch.bulk_id, [due.seq for due in page])
+        untried = [message for message in page if message.seq not in self._tried]
         if listed:
-            await self._suppress([message for message in page if message.seq in listed])
-        stopped = await parts.stopping.stopped(batch.bulk_id, [due.seq for due in page])
-        self.held_back = self.held_back or bool(stopped)
-        self._read_under = under
-        late = await self._expire(page, listed) if self._run.order.more_time else set()
-        self._read_at = time.monotonic()
-        fresh_first = sorted(page, key=lambda message: message.attempts > 0)
-        gone = self._tried | listed | late | stopped
-        self._due.extend(message for message in fresh_first if message.seq not in gone)
+            await self._suppress([message for message in untried if message.seq in listed])
+        gone = listed | await self._stopped(untried) | await self._expired(untried, listed)
+        wanted = [message for message in untried if message.seq not in gone]
+        may_go = self._passed_over.pick(wanted)
+        if len(may_go) < len(wanted):
+            await self._settle_cut_off(message for message in wanted if message not in may_go)
+        self._read_at, self._read_under = time.monotonic(), under
+        self._due.extend(sorted(may_go, key=lambda message: message.attempts > 0))
         self._all_loaded = len(page) < PAGE
         if page:
             self._last_seq = page[-1].seq
 
-    async def _expire(self, page: Sequence[DueMessage], listed: set[int]) -> set[int]:
+    async def _stopped(self, page: Sequence[DueMessage]) -> set[int]:
+        """Whom an operation under way holds or ends."""
+        batch = self._run.order.batch
+        found = await self._run.parts.stopping.stopped(batch.bulk_id, [due.seq for due in page])
+        self.held_back = self.held_back or bool(found)
+        return found
+
+    async def _expired(self, page: Sequence[DueMessage], listed: set[int]) -> set[int]:
         """Some of the batch have a later deadline, as they were held; who has none of that is late by now."""
         now, order = self._run.clock.now(), self._run.order
+        if not order.more_time:
+            return set()
         late = [due for due in page if due.seq not in listed and order.deadline_of(due.extra) <= now]
         if late:
             await self._settle_cut_off(late)
@@ -211,11 +234,6 @@ class Carriage:
             async with self._run.parts.archive.writing() as connection:
                 await expire_some(connection, order.batch.bulk_id, seqs, now, self._run.parts.shard)
         return {message.seq for message in late}
-
-    async def _settle_cut_off(self, messages: Sequence[DueMessage]) -> None:
-        for message in messages:
-            if message.state is MessageState.SENDING:
-                await Attempt(self._run, message).settle_cut_off()
 
     async def _suppress(self, messages: Sequence[DueMessage]) -> None:
         """Their addresses came on the suppression list since the send was planned."""
@@ -228,6 +246,12 @@ class Carriage:
                 self._run.clock.now(),
                 self._run.parts.shard,
             )
+
+    async def _settle_cut_off(self, left_out: Iterable[DueMessage]) -> None:
+        """What is not sent any more, or not now, must not look as if it were under way."""
+        for message in left_out:
+            if message.state is MessageState.SENDING:
+                await Attempt(self._run, message).settle_cut_off()
 
     async def _may_go_on(self) -> bool:
         if not self.stopped:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
+from activities.coming_back import due_together, when_lane_may_go
 from activities.consequences import config_words, refusal_of
 from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
@@ -29,7 +29,6 @@ from postwerk.errors import NotFound
 from postwerk.observe import log
 from postwerk.rules.reply_class import BulkEffect, classify
 from postwerk.rules.reply_words import plain_words
-from postwerk.rules.retry_schedule import together_within
 from postwerk.smtp.pool import Lease
 
 T = TypeVar("T")
@@ -188,26 +187,25 @@ class DeliveryActivities:
         """Done, or back when the next message is due, and not before the lane allows it."""
         async with self._parts.archive.reading() as connection:
             left = await delivery.left_in_batch(connection, order.batch)
-            if left.next_at:
-                until = left.next_at + together_within(left.next_at - clock.now())
-                left = replace(
-                    left, next_at=await delivery.last_due(connection, order.batch, until) or left.next_at
-                )
-            said = await delivery.last_reply_of_batch(connection, order.batch) if left.next_at else ""
-        if left.next_at is None:
+            next_at = await due_together(connection, self._parts.desk, order.batch, left, clock.now())
+            said = await delivery.last_reply_of_batch(connection, order.batch) if next_at else ""
+        if next_at is None:
             log.batch_finished(
                 order.batch.bulk_id, order.batch.number, {s.value: n for s, n in left.counts.states.items()}
             )
             return left.counts
         still_open = sum(n for state, n in left.counts.states.items() if state in OPEN_STATES)
         words = f"{still_open} of {order.batch.messages} open; last reply: {plain_words(said)}"
+        if ends := when_lane_may_go(self._parts.desk, order.batch, next_at, clock.now()):
+            words, next_at = f"{words}; lane is suspended", ends
         lane = self._parts.desk.state(order.batch.lane)
-        if lane.cool_until and max(left.next_at, clock.now()) < lane.cool_until:
+        if lane.cool_until and max(next_at, clock.now()) < lane.cool_until:
             raise await self._after_cool_down(order, clock, lane, f"{words}; lane cools down")
         if carriage.turned_away and carriage.permits.back_at:
-            back_at = max(left.next_at, carriage.permits.back_at - EARLY)
+            back_at = max(next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
-        next_at = max(left.next_at, clock.now() + HELD_BACK) if carriage.held_back else left.next_at
+        if carriage.held_back:
+            next_at = max(next_at, clock.now() + HELD_BACK)
         raise deferred_until(words, next_at, order.deadline, clock)
 
     async def _no_session(

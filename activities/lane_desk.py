@@ -14,10 +14,12 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.engine import Archive
 from postwerk.archive.lanes import LaneState, LaneUse, Refusal, lane_scope
 from postwerk.archive.plan import OTHER_LANE
+from postwerk.archive.suspensions import suspensions_in_force
 from postwerk.observe import log
 from postwerk.rules.cooling import Cooling, Evidence
 from postwerk.rules.pace import Limit, Rate
 from postwerk.rules.providers import limits_of
+from postwerk.rules.suspending import Suspensions
 from postwerk.smtp.pool import ConnectionPool, PoolLimits
 
 FRESH_SECONDS = 1.0
@@ -51,6 +53,8 @@ class LaneDesk:
         self._worker = worker
         self._states: dict[str, LaneState] = {}
         self._seen: dict[str, float] = {}
+        self.suspensions = Suspensions()
+        """Those in force when it was last looked."""
         self._asking = asyncio.Lock()
         self._evidence: dict[str, Evidence] = {}
         self._attempts: Counter[str] = Counter()
@@ -62,8 +66,17 @@ class LaneDesk:
 
         What would send a batch away for long is looked at once more: an operator may just have ended it.
         """
-        waits = self.state(lane).cools(now) or self.relay_state.cools(now)
-        age = VERY_FRESH_SECONDS if waits else FRESH_SECONDS
+        waits = self.rests(lane, now) or self.relay_state.cools(now)
+        await self._look(lane, now, VERY_FRESH_SECONDS if waits else FRESH_SECONDS)
+
+    async def look_at_domains(self, lane: str, now: datetime) -> dict[str, datetime]:
+        """Domains on the lane that get nothing until then; looked at once more, as above."""
+        await self._look(lane, now, FRESH_SECONDS)
+        if self.suspensions.in_lane(lane, now):
+            await self._look(lane, now, VERY_FRESH_SECONDS)
+        return {domain: one.until for domain, one in self.suspensions.in_lane(lane, now).items()}
+
+    async def _look(self, lane: str, now: datetime, age: float) -> None:
         if not self._is_fresh(lane, age):
             async with self._asking:  # one asks for all who wait here
                 if not self._is_fresh(lane, age):
@@ -71,6 +84,10 @@ class LaneDesk:
 
     def state(self, lane: str) -> LaneState:
         return self._states.get(lane) or LaneState(lane)
+
+    def rests(self, lane: str, now: datetime) -> bool:
+        """Nothing goes on it: it cools down, or is suspended."""
+        return self.state(lane).cools(now) or self.suspensions.of_lane(lane, now) is not None
 
     @property
     def relay_state(self) -> LaneState:
@@ -222,6 +239,7 @@ class LaneDesk:
     async def _read(self, names: set[str], now: datetime) -> None:
         async with self._archive.reading() as connection:
             found = await lanes.lane_states(connection, self.relay, sorted(names))
+            self.suspensions = await suspensions_in_force(connection, now)
         self._states = found
         self._seen = dict.fromkeys(names, time.monotonic())
         self._evidence = {lane: one for lane, one in self._evidence.items() if lane in names}

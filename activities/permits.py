@@ -55,9 +55,7 @@ class Permits:
 
     def free(self) -> bool:
         """Whether a message may go without asking: no limit was in force a moment ago, and nothing rests."""
-        return self._free_until > time.monotonic() and not self._desk.state(self._lane).cools(
-            self._clock.now()
-        )
+        return self._free_until > time.monotonic() and not self._desk.rests(self._lane, self._clock.now())
 
     async def take(self, wanted: int) -> bool:
         """Wait until one more message may go; False when that is not soon."""
@@ -106,11 +104,11 @@ class Permits:
             self._slots.popleft()
 
     def _cools(self) -> bool:
+        now = self._clock.now()
         state = self._desk.state(self._lane)
-        if state.cools(self._clock.now()):
+        if state.cools(now):
             self.back_at, self.reason = state.cool_until, f"lane cools down: {state.reason}"
-            return True
-        return False
+        return self._desk.rests(self._lane, now)
 
     def _now(self) -> int:
         return to_microseconds(self._clock.now())

@@ -17,9 +17,10 @@ from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
-from api.routes import bulk_sends, health, lanes, messages, suppressions, uploads
+from api.routes import audit, bulk_sends, health, lanes, messages, suppressions, suspensions, uploads
 from api.schemas import BulkSendRequest
 from api.suppression_schemas import SuppressionRequest
+from api.suspension_schemas import SuspensionOrder
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
@@ -60,7 +61,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, lanes, suppressions, health):
+    for room in (bulk_sends, uploads, messages, lanes, suspensions, suppressions, audit, health):
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -135,6 +136,7 @@ def _complete_openapi(app: FastAPI) -> None:
                     (SuppressionRequest, "validation"),
                     (LaneOrder, "validation"),
                     (RelayOrder, "validation"),
+                    (SuspensionOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -10,15 +10,48 @@ from postwerk.archive.suppressions import EntryCursor, Suppression
 from postwerk.errors import InvalidRequest, NotFound
 from postwerk.rules.addresses import parse_address
 
-_BULK = r"bulk_[0-9a-hjkmnp-tv-z]{26}"
+_NUMBER = r"[0-9a-hjkmnp-tv-z]{26}"
+_BULK = rf"bulk_{_NUMBER}"
 _BULK_ID = re.compile(_BULK, re.ASCII)
+_OPERATION_ID = re.compile(rf"op_{_NUMBER}", re.ASCII)
+_SUSPENSION_ID = re.compile(f"sus_{_NUMBER}", re.ASCII)
 _ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
 
+def suspension_id_of(text: str) -> str:
+    """The id if it is one. Raises NotFound."""
+    if not _SUSPENSION_ID.fullmatch(text):
+        raise NotFound("There is no suspension with this id.")
+    return text
+
+
+def id_cursor(text: str | None, kind: str) -> str | None:
+    """A cursor that is an id, such as `aud_...`. Raises InvalidRequest."""
+    if text is not None and not re.fullmatch(f"{kind}_{_NUMBER}", text, re.ASCII):
+        raise _no_cursor()
+    return text
+
+
+def is_bulk_id(text: str) -> bool:
+    return _BULK_ID.fullmatch(text) is not None
+
+
+def is_message_id(text: str) -> bool:
+    """`<bulk id>.<seq>`."""
+    return _MESSAGE_ID.fullmatch(text) is not None
+
+
+def operation_id_of(text: str) -> str:
+    """The id if it is one. Raises NotFound."""
+    if not _OPERATION_ID.fullmatch(text):
+        raise NotFound("There is no operation with this id.")
+    return text
+
+
 def bulk_id_of(text: str) -> str:
     """The id if it is one. Raises NotFound."""
-    if not _BULK_ID.fullmatch(text):
+    if not is_bulk_id(text):
         raise NotFound("There is no bulk send with this id.")
     return text
 
@@ -32,7 +65,7 @@ def message_id_of(text: str) -> tuple[str, int]:
 
 
 def bulk_cursor(text: str | None) -> str | None:
-    if text is not None and not _BULK_ID.fullmatch(text):
+    if text is not None and not is_bulk_id(text):
         raise _no_cursor()
     return text
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import orjson
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.errors import InvalidFields, MalformedBody
-from api.lane_schemas import LaneOrder, RelayOrder
-from api.taking.body import whole_body
+from api.lane_schemas import LaneOrder, Order, RelayOrder
+from api.taking.order_body import check_words, read_fields_of, read_object
 from postwerk.archive import lanes
+from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.lanes import LaneState
 from postwerk.errors import InvalidRequest
 from postwerk.rules.durations import bounded_duration
 from postwerk.rules.pace import Rate
 from postwerk.rules.providers import LaneLimits
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T", bound=Order)
 
 MOST_BYTES = 64 * 1024
 SHORTEST, LONGEST_REST, LONGEST = timedelta(seconds=1), timedelta(days=7), timedelta(days=365)
@@ -28,42 +27,32 @@ _LIMITS = {"rate", "connections", "messages_per_connection"}
 _OURS = {lanes.REPLY, lanes.EVIDENCE, lanes.SESSION}
 
 
-async def read_order(request: Request, kind: type[T]) -> T:
-    """The body as an order. Raises MalformedBody, InvalidFields naming each wrong field, InvalidRequest."""
-    body = await whole_body(request, MOST_BYTES)
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody("The body is not valid JSON.") from error
-    if not isinstance(document, dict):
-        raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
-    try:
-        order = kind.model_validate(document)
-    except ValidationError as error:
-        raise InvalidFields(
-            "Some fields cannot be taken.", [_entry(problem) for problem in error.errors()]
-        ) from error
-    for name in ("reason", "by"):
-        _check_words(getattr(order, name), f"#/{name}")
-    if getattr(order, "by", "") in _OURS:
+async def read_order(request: Request, kind: type[T], actor: Actor) -> T:
+    """The body as an order, signed by its `by`, else by who is behind the call.
+
+    Raises MalformedBody, InvalidFields naming each wrong field, InvalidRequest.
+    """
+    order = read_fields_of(await read_object(request, MOST_BYTES), kind)
+    check_words(order.reason, "#/reason")
+    check_words(order.by, "#/by")
+    if "by" not in order.model_fields_set:
+        order = order.model_copy(update={"by": actor.by})
+    if order.by in _OURS:
         raise InvalidRequest(
             "This is how Postwerk itself signs; name somebody else.", pointer="#/by", code="reserved"
         )
     return order
 
 
-def _check_words(words: str, pointer: str) -> None:
-    if not words.strip() or not words.isprintable():
-        raise InvalidRequest(
-            "Write some words on one line, without control characters.", pointer=pointer, code="invalid_text"
-        )
-
-
-def _entry(problem: Any) -> dict[str, str]:
-    pointer = "#" + "".join(f"/{str(step)[:200]}" for step in problem["loc"])
-    code = {"extra_forbidden": "unknown_field"}.get(problem["type"], str(problem["type"]))
-    detail = "This field is not known here." if code == "unknown_field" else str(problem["msg"])
-    return {"pointer": pointer, "code": code, "detail": detail}
+async def tell_audit(
+    connection: AsyncConnection, actor: Actor, action: str, target: str, order: Order, now: datetime
+) -> None:
+    """What was ordered, as it was written. In the transaction that does it."""
+    details = order.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"reason", "by"})
+    signed = replace(actor, by=order.by)
+    await write_audit(
+        connection, signed, action, at=now, target=target, reason=order.reason, details=details or None
+    )
 
 
 class LaneChange:

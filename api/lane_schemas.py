@@ -21,16 +21,18 @@ _Reason = Annotated[StrictStr, Field(min_length=1, max_length=500)]
 _By = Annotated[StrictStr, Field(min_length=1, max_length=100)]
 
 
-class _Order(BaseModel):
+class Order(BaseModel):
+    """What every order of an operator says."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     reason: _Reason
     """Why, for who looks at the lane later."""
     by: _By = "api"
-    """Who says so."""
+    """Who says so; left out: who is named by the header Postwerk-User."""
 
 
-class LaneOrder(_Order):
+class LaneOrder(Order):
     """An operator's word about a lane.
 
     **Limits.** What is named is set, over the provider's and the settings' own; what is left out is not set.
@@ -53,7 +55,7 @@ class LaneOrder(_Order):
     cool_down: RestInput = None
 
 
-class RelayOrder(_Order):
+class RelayOrder(Order):
     """An operator's word about the relay: `"30m"` lets it rest, null (or `false`) has it tried at once."""
 
     cool_down: RestInput
@@ -102,6 +104,14 @@ class CoolDownView(_View):
     any other: the operator who ordered it."""
 
 
+class InForceView(_View):
+    """A suspension in force: by an operator's word nothing is sent before `until`."""
+
+    until: datetime
+    reason: str
+    by: str
+
+
 class RecoveringView(_View):
     """After a rest: one message each so many seconds, over one connection; each that passes halves it."""
 
@@ -130,9 +140,13 @@ class LaneView(_View):
     lane: str
     domains: list[str]
     """The provider's domains; `hotmail.*` stands for any country's."""
-    state: Literal["free", "paced", "cooling_down", "recovering"]
+    state: Literal["free", "paced", "cooling_down", "recovering", "suspended"]
     limits: LimitsView
     override: OverrideView | None
+    suspension: InForceView | None
+    """Of the whole lane; the last to end, if there are several."""
+    suspended_domains: list[str]
+    """Those that get nothing while the others on this lane do."""
     cool_down: CoolDownView | None
     recovering: RecoveringView | None
     last_refusal: RefusalView | None

@@ -11,6 +11,7 @@ from fastapi import Request
 from api.dependencies import ApiConfig, Parts
 from api.lane_schemas import (
     CoolDownView,
+    InForceView,
     LaneView,
     LimitsView,
     LimitView,
@@ -24,12 +25,19 @@ from api.views import base_url
 from postwerk.archive.lanes import LaneState, LaneUse
 from postwerk.rules.pace import SECOND
 from postwerk.rules.providers import LaneLimits, limits_of, load_providers
+from postwerk.rules.suspending import Suspended, Suspensions
 
 
 def lane_view(
-    request: Request, parts: Parts, state: LaneState, use: LaneUse | None, queued: int | None
+    request: Request,
+    parts: Parts,
+    state: LaneState,
+    suspensions: Suspensions,
+    use: LaneUse | None,
+    queued: int | None,
 ) -> LaneView:
     now = parts.now()
+    suspended = suspensions.of_lane(state.name, now)
     cools = state.cools(now)
     recovers = state.slow_interval is not None and not cools
     limits = limits_in_force(state, parts.config, now)
@@ -37,9 +45,11 @@ def lane_view(
     return LaneView(
         lane=state.name,
         domains=list(domains_of(state.name)),
-        state="cooling_down" if cools else "recovering" if recovers else paced,
+        state="suspended" if suspended else "cooling_down" if cools else "recovering" if recovers else paced,
         limits=limits,
         override=_override(state, now),
+        suspension=_in_force(suspended),
+        suspended_domains=sorted(suspensions.in_lane(state.name, now)),
         cool_down=_cool_down(state, now),
         recovering=_recovering(state) if recovers else None,
         last_refusal=_last_refusal(state),
@@ -135,6 +145,12 @@ def _cool_down(state: LaneState, now: datetime) -> CoolDownView | None:
     if state.cool_until is None or not state.cools(now):
         return None
     return CoolDownView(until=state.cool_until, reason=state.reason, origin=state.origin)
+
+
+def _in_force(suspended: Suspended | None) -> InForceView | None:
+    if suspended is None:
+        return None
+    return InForceView(until=suspended.until, reason=suspended.reason, by=suspended.by)
 
 
 def _recovering(state: LaneState) -> RecoveringView:

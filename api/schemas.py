@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from postwerk.contracts.options import MOST_CONFIG_ERRORS, NotifyMode, NotifyOn, OnAmbiguous
+from postwerk.contracts.queue import Verb
 from postwerk.contracts.states import BulkState, MessageState
 
 _MAILBOX = {
@@ -229,6 +230,7 @@ class WaitReason(StrEnum):
     TEMPORAL_AWAY = "temporal_away"
     NO_WORKER = "no_worker"
     RELAY_DOWN = "relay_down"
+    SUSPENDED = "suspended"
     COOLING_DOWN = "cooling_down"
     DEFERRED = "deferred"
     PACED = "paced"
@@ -306,6 +308,16 @@ class AttemptView(BaseModel):
     tls: str
 
 
+class OperationNoteView(BaseModel):
+    """What an operator last did to a message."""
+
+    id: str
+    verb: Verb
+    by: str
+    reason: str
+    at: datetime
+
+
 class MessageView(BaseModel):
     """One mail to one recipient."""
 
@@ -326,6 +338,12 @@ class MessageView(BaseModel):
     """When it is tried again, the rest of its lane and of the relay included."""
     waits_for: WaitsFor | None
     """Why it is not sent right now; null when it is final, or being sent."""
+    accepted_at: datetime | None
+    """When its bulk send was accepted; its age counts from here."""
+    deadline: datetime | None
+    """Its own. While it or its bulk send is held: as if it were released now; null before that has begun."""
+    operation: OperationNoteView | None
+    """The last operation of an operator on it."""
     changed_at: datetime | None
     possible_duplicate: bool
     last_reply: ReplyView | None

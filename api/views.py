@@ -6,17 +6,13 @@ from fastapi import Request
 
 from api.dependencies import Parts
 from api.schemas import (
-    AttemptView,
     AutoPauseView,
     BulkSendView,
     Checked,
-    MessageDetails,
-    MessageView,
     NotifyView,
     PartTaken,
     RefusedRecipient,
     RefusedRow,
-    ReplyView,
     RetryView,
     Taken,
     WaitsFor,
@@ -24,8 +20,7 @@ from api.schemas import (
 from api.suppression_schemas import RefusedAddress, SuppressionsTaken, SuppressionView
 from api.taking.storing import Tally
 from api.taking.suppressing import Listed
-from api.waits import MessageWait
-from postwerk.archive.reads import Attempt, BulkSend, Message
+from postwerk.archive.reads import BulkSend
 from postwerk.archive.suppressions import Suppression
 from postwerk.contracts.options import Notify
 from postwerk.contracts.states import BulkState
@@ -160,56 +155,6 @@ def bulk_send_view(
 
 def _notify(wanted: Notify | None) -> NotifyView | None:
     return None if wanted is None else NotifyView.model_validate(wanted.model_dump())
-
-
-def message_view(message: Message, wait: MessageWait) -> MessageView:
-    return MessageView(
-        id=f"{message.bulk_id}.{message.seq}",
-        bulk_send=message.bulk_id,
-        seq=message.seq,
-        to=message.address,
-        name=message.name,
-        lane=message.lane,
-        state=message.state,
-        reason=message.last_reason,
-        attempt_count=message.attempts,
-        deferrals=message.deferrals,
-        next_attempt_at=wait.next_attempt_at,
-        waits_for=wait.waits_for,
-        changed_at=message.changed_at,
-        possible_duplicate=message.possible_duplicate,
-        last_reply=_last_reply(message),
-    )
-
-
-def message_details(
-    request: Request, parts: Parts, message: Message, wait: MessageWait, attempts: list[Attempt]
-) -> MessageDetails:
-    view = message_view(message, wait)
-    base = base_url(request, parts)
-    own = f"{base}/v1/messages/{view.id}"
-    return MessageDetails(
-        **view.model_dump(),
-        variables=message.variables,
-        metadata=message.metadata,
-        attempts=[AttemptView.model_validate(one, from_attributes=True) for one in attempts],
-        links={"self": own, "content": f"{own}/content", **_bulk_link(base, message)},
-    )
-
-
-def _bulk_link(base: str, message: Message) -> dict[str, str]:
-    return {"bulk_send": f"{base}/v1/bulk-sends/{message.bulk_id}"}
-
-
-def _last_reply(message: Message) -> ReplyView | None:
-    if message.last_stage is None and message.last_code is None and not message.last_text:
-        return None
-    return ReplyView(
-        stage=message.last_stage,
-        code=message.last_code,
-        enhanced=message.last_enhanced,
-        text=message.last_text,
-    )
 
 
 def _refused(tally: Tally) -> list[RefusedRecipient]:

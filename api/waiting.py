@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,17 +19,39 @@ from api.waits import (
     wait_by_lanes,
     wait_of_message,
 )
-from postwerk.archive import lanes, queues
+from postwerk.archive import lanes, queues, reads
 from postwerk.archive.lanes import RELAY
+from postwerk.archive.operation_notes import OperationNote, operation_notes
 from postwerk.archive.reads import BulkSend, Message
-from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState
+from postwerk.archive.suspensions import suspensions_in_force
+from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState, MessageState
 from postwerk.errors import Conflict
+from postwerk.rules.suspending import Suspended
 
 DEFAULT_RELAY = "default"
 """What workers call a relay that was given by its URL alone."""
 MOST_LANES = 20
 """So many resting lanes are looked at for one bulk send."""
 _MAY_MOVE = (BulkState.QUEUED, BulkState.RUNNING, BulkState.CANCELLING)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageContext:
+    """What a page of messages stands in: their sends, the operations on them, lanes and relay."""
+
+    sends: Mapping[str, BulkSend]
+    operations: Mapping[str, OperationNote]
+    around: Surroundings
+
+
+class MessageInContext(NamedTuple):
+    """A message and all that is told of it."""
+
+    message: Message
+    send: BulkSend
+    wait: MessageWait
+    operation: OperationNote | None
+    now: datetime
 
 
 async def relay_name(parts: Parts, connection: AsyncConnection) -> str:
@@ -49,21 +73,41 @@ async def surroundings(
         states = {state.name: state for state in await lanes.all_lane_states(connection, relay)}
     else:
         states = await lanes.lane_states(connection, relay, [*names, RELAY])
+    now = parts.now()
     return Surroundings(
-        parts.now(),
+        now,
         relay=states.pop(RELAY, lanes.LaneState(RELAY)),
         lanes=states,
         relay_rate=parts.config.relay_rate,
+        suspensions=await suspensions_in_force(connection, now),
     )
 
 
-async def waits_of_messages(
-    parts: Parts, messages: Sequence[Message], send: BulkSend, around: Surroundings
-) -> list[MessageWait]:
-    """For each message; nobody is asked when none of them is open."""
-    if send.state in _MAY_MOVE and any(message.state in OPEN_STATES for message in messages):
+async def context_of(
+    parts: Parts, connection: AsyncConnection, messages: Sequence[Message]
+) -> MessageContext:
+    """What has to be known besides to tell of these messages; the workers are asked apart."""
+    return MessageContext(
+        await reads.bulk_sends_named(connection, {message.bulk_id for message in messages}),
+        await operation_notes(connection, {message.operation for message in messages if message.operation}),
+        await surroundings(parts, connection, {message.lane for message in messages}),
+    )
+
+
+async def with_waits(
+    parts: Parts, messages: Sequence[Message], context: MessageContext
+) -> list[MessageInContext]:
+    """Each message with what it waits for; no worker is asked for when none of them is open."""
+    around = context.around
+    may_move = any(send.state in _MAY_MOVE for send in context.sends.values())
+    if may_move and any(message.state in OPEN_STATES for message in messages):
         around = replace(around, workers=await parts.workers.polling())
-    return [wait_of_message(message, send, around) for message in messages]
+    found = []
+    for message in messages:
+        send, operation = context.sends[message.bulk_id], context.operations.get(message.operation or "")
+        wait = wait_of_message(message, send, around, operation)
+        found.append(MessageInContext(message, send, wait, operation, around.now))
+    return found
 
 
 async def waits_of_sends(parts: Parts, sends: Sequence[BulkSend]) -> list[WaitsFor | None]:
@@ -84,11 +128,24 @@ async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surround
     if found is not None or send.state is not BulkState.RUNNING:
         return found
     now = around.now
-    hindered = [name for name, lane in around.lanes.items() if lane.cools(now)]
+    hindered = around.suspensions.whole_lanes(now)
+    hindered += [name for name, lane in around.lanes.items() if lane.cools(now) and name not in hindered]
     hindered += [name for name, lane in around.lanes.items() if name not in hindered and _is_slow(lane)]
     hindered += [name for name in paced_providers() if name not in hindered]
     with_open = await queues.lanes_with_open(connection, send.id, hindered[:MOST_LANES])
-    return wait_by_lanes(send, around, with_open, await queues.next_deferred(connection, send.id))
+    suspended = await _suspended_with_open(connection, send, around)
+    deferred = await queues.next_deferred(connection, send.id)
+    return wait_by_lanes(send, around, with_open, deferred, suspended)
+
+
+async def _suspended_with_open(
+    connection: AsyncConnection, send: BulkSend, around: Surroundings
+) -> list[tuple[str, Suspended]]:
+    """Suspended domains to which it has mail left, where others share their lane."""
+    shared = [] if send.counts[MessageState.SENDING] else around.suspensions.shared(around.now)
+    pairs = [(lane, one.name) for lane, one in shared[:MOST_LANES]]
+    found = await queues.domains_with_open(connection, send.id, pairs)
+    return [(lane, one) for lane, one in shared if (lane, one.name) in found]
 
 
 def _is_slow(lane: lanes.LaneState) -> bool:

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from api.schemas import WaitReason, WaitsFor
 from postwerk.archive.lanes import LaneState
+from postwerk.archive.operation_notes import OperationNote
 from postwerk.archive.queues import NextDeferred
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
 from postwerk.rules.pace import SECOND, Rate
+from postwerk.rules.suspending import Suspended, Suspensions
 
 _LONGEST_REPLY = 200
 
@@ -26,6 +28,7 @@ class Surroundings:
     relay: LaneState = field(default_factory=lambda: LaneState(""))
     lanes: Mapping[str, LaneState] = field(default_factory=dict)
     relay_rate: str = ""
+    suspensions: Suspensions = field(default_factory=Suspensions)
 
     def lane(self, name: str) -> LaneState:
         return self.lanes.get(name) or LaneState(name)
@@ -38,12 +41,18 @@ class MessageWait(NamedTuple):
     waits_for: WaitsFor | None
 
 
-def wait_of_message(message: Message, send: BulkSend, around: Surroundings) -> MessageWait:
+def wait_of_message(
+    message: Message, send: BulkSend, around: Surroundings, by: OperationNote | None = None
+) -> MessageWait:
+    """`by`: the last operation of an operator on it."""
     if message.state not in OPEN_STATES:
         return MessageWait(message.next_attempt_at, None)
+    if message.state is MessageState.HELD:
+        return MessageWait(None, _held_by(by))
     next_at = message.next_attempt_at
+    suspended = around.suspensions.of_message(message.lane, message.address, around.now)
     if next_at is not None:
-        next_at = _latest(next_at, around.lane(message.lane), around.relay, around.now)
+        next_at = _latest(next_at, around.lane(message.lane), around.relay, around.now, suspended)
     if message.state is MessageState.SENDING:
         return MessageWait(next_at, None)
     found = wait_before_lanes(send, around)
@@ -61,10 +70,18 @@ def wait_before_lanes(send: BulkSend, around: Surroundings) -> WaitsFor | None:
 
 
 def wait_by_lanes(
-    send: BulkSend, around: Surroundings, resting: Sequence[str], deferred: NextDeferred | None
+    send: BulkSend,
+    around: Surroundings,
+    resting: Sequence[str],
+    deferred: NextDeferred | None,
+    suspended: Sequence[tuple[str, Suspended]] = (),
 ) -> WaitsFor | None:
-    """The most telling reason of a running send. `resting`: those of its open lanes that rest or are slow."""
-    rests = [_wait_of_lane(around.lane(name), around.now) for name in resting]
+    """The most telling reason of a running send. `resting`: those of its open lanes that rest or are slow.
+
+    `suspended`: lanes with a domain each that gets nothing, of those to which it has mail left.
+    """
+    rests = [_rest_of_lane(name, around) for name in resting]
+    rests += [_suspended(lane, one, around.now) for lane, one in suspended]
     cooling = min((rest for rest in rests if rest is not None), key=_until, default=None)
     if not send.counts[MessageState.QUEUED] and not send.counts[MessageState.SENDING]:
         again = _wait_of_deferred(send, deferred, around) if deferred else None
@@ -87,6 +104,8 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
         )
     if send.state is BulkState.PAUSED:
         return WaitsFor(reason=WaitReason.HELD, detail=f"held: {send.reason}" if send.reason else "held")
+    if (held := send.counts[MessageState.HELD]) and held == send.open:
+        return WaitsFor(reason=WaitReason.HELD, detail=f"{held:,} held by an operator, and nothing else left")
     if around.workers is None:
         return WaitsFor(
             reason=WaitReason.TEMPORAL_AWAY, detail="Temporal does not answer; it goes on by itself"
@@ -98,6 +117,13 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
     if send.state is BulkState.QUEUED:
         return WaitsFor(reason=WaitReason.NOT_STARTED, detail="its workflow starts in a moment")
     return None
+
+
+def _held_by(operation: OperationNote | None) -> WaitsFor:
+    if operation is None:
+        return WaitsFor(reason=WaitReason.HELD, detail="held by an operator")
+    why = f": {_short(operation.reason)}" if operation.reason else ""
+    return WaitsFor(reason=WaitReason.HELD, detail=f"held by {operation.by}{why}")
 
 
 def _wait_of_relay(around: Surroundings) -> WaitsFor | None:
@@ -116,7 +142,8 @@ def _own_wait(message: Message, send: BulkSend, around: Surroundings) -> WaitsFo
     """Its lane's rest or its own time, whichever is later; else a pace; else it is due."""
     now, lane = around.now, around.lane(message.lane)
     own = message.next_attempt_at
-    rest = _wait_of_lane(lane, now)
+    suspended = around.suspensions.of_message(message.lane, message.address, now)
+    rest = _longer(_wait_of_lane(lane, now), _suspended(message.lane, suspended, now))
     if own is not None and own > now and (rest is None or own > _until(rest)):
         said = " ".join(str(part) for part in (message.last_code, message.last_text) if part)
         return _deferred(own, said or message.last_reason or "", now)
@@ -129,8 +156,10 @@ def _own_wait(message: Message, send: BulkSend, around: Surroundings) -> WaitsFo
 
 def _wait_of_deferred(send: BulkSend, deferred: NextDeferred, around: Surroundings) -> WaitsFor:
     lane, now = around.lane(deferred.lane), around.now
-    at = _latest(deferred.at or now, lane, around.relay, now)
-    if (rest := _wait_of_lane(lane, now)) and _until(rest) >= at:
+    suspended = around.suspensions.of_message(deferred.lane, deferred.address, now)
+    at = _latest(deferred.at or now, lane, around.relay, now, suspended)
+    rest = _longer(_wait_of_lane(lane, now), _suspended(deferred.lane, suspended, now))
+    if rest and _until(rest) >= at:
         return rest
     if at <= now:
         return _in_turn()
@@ -143,6 +172,24 @@ def _deferred(at: datetime, said: str, now: datetime, words: str = "deferred") -
     why = f" by {_short(said)}" if said else ""
     detail = f"{words}{why}; tried again at {_clock(at, now)}"
     return WaitsFor(reason=WaitReason.DEFERRED, until=at, detail=detail)
+
+
+def _rest_of_lane(name: str, around: Surroundings) -> WaitsFor | None:
+    """What keeps the whole lane: its cool-down or its suspension, whichever is longer."""
+    suspended = around.suspensions.of_lane(name, around.now)
+    rest = _wait_of_lane(around.lane(name), around.now)
+    return _longer(rest, _suspended(name, suspended, around.now))
+
+
+def _suspended(lane: str, one: Suspended | None, now: datetime) -> WaitsFor | None:
+    if one is None:
+        return None
+    detail = f"{one.name} is suspended until {_clock(one.until, now)}: {_short(one.reason)} ({one.by})"
+    return WaitsFor(reason=WaitReason.SUSPENDED, until=one.until, detail=detail, lane=lane)
+
+
+def _longer(*rests: WaitsFor | None) -> WaitsFor | None:
+    return max((rest for rest in rests if rest), key=_until, default=None)
 
 
 def _wait_of_lane(lane: LaneState, now: datetime) -> WaitsFor | None:
@@ -184,9 +231,11 @@ def _until(wait: WaitsFor) -> datetime:
     return wait.until
 
 
-def _latest(at: datetime, lane: LaneState, relay: LaneState, now: datetime) -> datetime:
+def _latest(
+    at: datetime, lane: LaneState, relay: LaneState, now: datetime, suspended: Suspended | None
+) -> datetime:
     rests = [state.cool_until for state in (lane, relay) if state.cools(now) and state.cool_until]
-    return max([at, *rests])
+    return max([at, *rests, *([suspended.until] if suspended else [])])
 
 
 def _clock(at: datetime, now: datetime) -> str:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
 from api.dependencies import Parts, UseParts
-from api.lane_orders import LaneChange, apply_to_relay, read_order, rests_until
+from api.lane_orders import LaneChange, apply_to_relay, read_order, rests_until, tell_audit
 from api.lane_schemas import LaneDetails, LaneList, LaneOrder, LaneView, RelayOrder, RelayView
 from api.lane_views import known_providers, lane_view, relay_view
 from api.problem_schemas import problems
 from api.remembered import Queued
 from api.waiting import relay_name
 from api.waking import LIMITS_KNOWN, REST_KNOWN
+from api.who import By
 from postwerk.archive import lanes
 from postwerk.archive.lanes import RELAY, LaneState, LaneUse
 from postwerk.archive.plan import OTHER_LANE
+from postwerk.archive.suspensions import suspensions_in_force
 from postwerk.errors import InvalidRequest, NotFound
 from postwerk.rules.addresses import parse_address
 from postwerk.rules.providers import is_provider, lane_of
+from postwerk.rules.suspending import Suspensions
 
 router = APIRouter(prefix="/v1", tags=["lanes"])
 RECENT = timedelta(seconds=15)
@@ -42,13 +45,16 @@ class _Known:
     states: dict[str, LaneState]
     uses: dict[str, LaneUse]
     queued: Queued
+    suspensions: Suspensions
+    now: datetime
 
     def names(self) -> set[str]:
-        return (self.states.keys() | self.uses.keys() | (self.queued.lanes or {}).keys()) - {RELAY}
+        found = self.states.keys() | self.uses.keys() | (self.queued.lanes or {}).keys()
+        return (found | set(self.suspensions.lanes(self.now))) - {RELAY}
 
     def view(self, request: Request, parts: Parts, name: str) -> LaneView:
         state, use = self.states.get(name) or LaneState(name), self.uses.get(name)
-        return lane_view(request, parts, state, use, self.waiting(name))
+        return lane_view(request, parts, state, self.suspensions, use, self.waiting(name))
 
     def waiting(self, name: str) -> int | None:
         return None if self.queued.lanes is None else self.queued.lanes[name]
@@ -92,16 +98,18 @@ async def show(request: Request, parts: UseParts, lane: str) -> LaneDetails:
     responses=problems(400, 404, 409, 413, 415, 422, 503),
     openapi_extra=_body("LaneOrder"),
 )
-async def order_lane(request: Request, parts: UseParts, lane: str) -> LaneDetails:
+async def order_lane(request: Request, parts: UseParts, actor: By, lane: str) -> LaneDetails:
     """Set a lane's limits, let it rest, or end its rest.
 
     In force within a second or two. Batches that slept because of an old rest or pace are woken in the
     background, so mail goes on within seconds. A domain without mail may be told its limits in advance.
     """
     name = _lane_named(lane)
-    change = LaneChange(await read_order(request, LaneOrder), parts.now())
+    order = await read_order(request, LaneOrder, actor)
+    change = LaneChange(order, parts.now())
     async with parts.archive.writing() as connection:
         await change.apply(connection, await relay_name(parts, connection), name)
+        await tell_audit(connection, actor, "lane.set", name, order, parts.now())
     if change.ends_rest or change.quickens:
         parts.waker.wake(name, LIMITS_KNOWN if change.quickens else REST_KNOWN)
     return _details(request, parts, await _look(parts, [name]), name)
@@ -122,17 +130,18 @@ async def show_relay(request: Request, parts: UseParts) -> RelayView:
     responses=problems(400, 409, 413, 415, 422, 503),
     openapi_extra=_body("RelayOrder"),
 )
-async def order_relay(request: Request, parts: UseParts) -> RelayView:
+async def order_relay(request: Request, parts: UseParts, actor: By) -> RelayView:
     """Let the relay rest (`"cool_down": "30m"`), or have it tried at once (`"cool_down": null`).
 
     All running batches are told in the background. The relay's rate is a setting: POSTWERK_RELAY_RATE.
     """
-    order = await read_order(request, RelayOrder)
+    order = await read_order(request, RelayOrder, actor)
     now = parts.now()
     until = rests_until(order.cool_down, now)
     async with parts.archive.writing() as connection:
         name = await relay_name(parts, connection)
         state = await apply_to_relay(connection, name, order, until, now)
+        await tell_audit(connection, actor, "relay.set", name, order, now)
     parts.waker.wake(None, REST_KNOWN if until is None else LIMITS_KNOWN)
     return relay_view(request, parts, name, state)
 
@@ -146,8 +155,10 @@ async def _look(parts: Parts, names: Iterable[str] | None) -> _Known:
             states = {state.name: state for state in await lanes.all_lane_states(connection, relay)}
         else:
             states = await lanes.lane_states(connection, relay, [*names, RELAY])
-        uses = await lanes.lanes_in_use(connection, relay, parts.now() - RECENT)
-    return _Known(relay, states, uses, queued)
+        now = parts.now()
+        uses = await lanes.lanes_in_use(connection, relay, now - RECENT)
+        suspended = await suspensions_in_force(connection, now)
+    return _Known(relay, states, uses, queued, suspended, now)
 
 
 def _details(request: Request, parts: Parts, known: _Known, name: str) -> LaneDetails:

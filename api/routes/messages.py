@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.dependencies import UseParts
 from api.ids import bulk_id_of, message_id_of, seq_cursor
+from api.message_views import message_details, message_view
 from api.parameters import clean_text
 from api.problem_schemas import problems
 from api.schemas import MessageDetails, MessageList
-from api.views import message_details, message_view
-from api.waiting import surroundings, waits_of_messages
+from api.waiting import context_of, with_waits
 from postwerk.archive import reads
 from postwerk.archive.reads import MessageFilter
 from postwerk.contracts.content import Content, MailIdentity, Recipient
@@ -37,11 +37,10 @@ async def list_messages(
     bulk_id, last_seen = bulk_id_of(bulk_id), seq_cursor(after)
     wanted = MessageFilter(state=state, lane=clean_text(lane, "?lane"), q=clean_text(q, "?q"))
     async with parts.archive.reading() as connection:
-        send = await reads.bulk_send(connection, bulk_id)
+        await reads.bulk_send(connection, bulk_id)
         found = await reads.messages(connection, bulk_id, wanted, limit=limit + 1, after=last_seen)
-        around = await surroundings(parts, connection, {message.lane for message in found[:limit]})
-    waits = await waits_of_messages(parts, found[:limit], send, around)
-    page = [message_view(message, wait) for message, wait in zip(found, waits, strict=False)]
+        context = await context_of(parts, connection, found[:limit])
+    page = [message_view(told) for told in await with_waits(parts, found[:limit], context)]
     has_more = len(found) > limit
     return MessageList(has_more=has_more, next=str(page[-1].seq) if has_more else None, data=page)
 
@@ -52,11 +51,11 @@ async def show(request: Request, parts: UseParts, message_id: str) -> MessageDet
     bulk_id, seq = message_id_of(message_id)
     async with parts.archive.reading() as connection:
         message = await reads.message(connection, bulk_id, seq)
+        await reads.bulk_send(connection, bulk_id)
         attempts = await reads.attempts(connection, bulk_id, seq)
-        send = await reads.bulk_send(connection, bulk_id)
-        around = await surroundings(parts, connection, {message.lane})
-    [wait] = await waits_of_messages(parts, [message], send, around)
-    return message_details(request, parts, message, wait, attempts)
+        context = await context_of(parts, connection, [message])
+    [told] = await with_waits(parts, [message], context)
+    return message_details(request, parts, told, attempts)
 
 
 @router.get(

@@ -21,10 +21,12 @@ from api.suppression_schemas import (
 from api.taking.body import body_pieces, media_type, whole_body
 from api.taking.json_body import read_json
 from api.taking.request import read_fields
-from api.taking.suppressing import Listed, store_entries, store_list
+from api.taking.suppressing import Listed, ListingDeed, store_entries, store_list
 from api.taking.suppression_rows import SuppressionCsv, new_suppression, read_entries
 from api.views import suppression_view, suppressions_taken
+from api.who import By
 from postwerk.archive import suppressions
+from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.suppressions import SuppressionFilter
 from postwerk.errors import InvalidRequest, NotFound
 
@@ -73,7 +75,7 @@ async def list_all(
     responses=problems(400, 413, 415, 422, 503),
     openapi_extra=_BODY,
 )
-async def add(request: Request, parts: UseParts) -> SuppressionsTaken:
+async def add(request: Request, parts: UseParts, actor: By) -> SuppressionsTaken:
     """List addresses: they get no mail from now on, in sends under way too.
 
     `application/json`: one `address`, or up to 10,000 `addresses`, each a text or an object with its own
@@ -89,14 +91,15 @@ async def add(request: Request, parts: UseParts) -> SuppressionsTaken:
     only_parameters(request)
     kind, charset = media_type(request)
     if kind == "application/json":
-        return suppressions_taken(await _add_json(request, parts))
+        return suppressions_taken(await _add_json(request, parts, actor))
     if kind != "text/csv":
         raise UnsupportedType("Send application/json or text/csv.")
     pieces = body_pieces(request, parts.config.max_part_bytes)
-    return suppressions_taken(await store_list(parts.archive, SuppressionCsv(charset), pieces, now=parts.now))
+    listed = await store_list(parts.archive, SuppressionCsv(charset), pieces, actor=actor, now=parts.now)
+    return suppressions_taken(listed)
 
 
-async def _add_json(request: Request, parts: Parts) -> Listed:
+async def _add_json(request: Request, parts: Parts, actor: Actor) -> Listed:
     document, entries = read_json(await whole_body(request, parts.config.max_body_bytes), "addresses")
     wanted = read_fields(SuppressionRequest, document)
     if wanted.address is not None and entries:
@@ -105,7 +108,8 @@ async def _add_json(request: Request, parts: Parts) -> Listed:
         )
     if wanted.address is not None:
         single = new_suppression(wanted.address, wanted.reason, wanted.detail)
-        return await store_entries(parts.archive, [single], now=parts.now)
+        deed = ListingDeed(actor, target=single.address.lower(), reason=single.reason)
+        return await store_entries(parts.archive, [single], deed=deed, now=parts.now)
     if not entries:
         raise InvalidRequest("There is no address.", pointer="#/address", code="missing")
     if len(entries) > MOST_ENTRIES:
@@ -114,7 +118,8 @@ async def _add_json(request: Request, parts: Parts) -> Listed:
             pointer="#/addresses",
             code="too_many",
         )
-    return await store_entries(parts.archive, read_entries(entries, wanted), now=parts.now)
+    deed = ListingDeed(actor, reason=wanted.reason)
+    return await store_entries(parts.archive, read_entries(entries, wanted), deed=deed, now=parts.now)
 
 
 @router.get("/{address:path}", response_model=SuppressionView, responses=problems(404, 422, 503))
@@ -126,9 +131,13 @@ async def show(request: Request, parts: UseParts, address: str) -> SuppressionVi
 
 
 @router.delete("/{address:path}", status_code=204, responses=problems(404, 422, 503))
-async def remove(request: Request, parts: UseParts, address: str) -> None:
+async def remove(request: Request, parts: UseParts, actor: By, address: str) -> None:
     """Take an address off the list. Later sends go to it again; what was suppressed stays suppressed."""
     only_parameters(request)
+    listed = listed_address_of(address)
     async with parts.archive.writing() as connection:
-        if not await suppressions.remove_suppression(connection, listed_address_of(address)):
+        if not await suppressions.remove_suppression(connection, listed):
             raise NotFound("This address is not on the suppression list.")
+        await write_audit(
+            connection, actor, "suppression.remove", at=parts.now(), target=listed.lower(), count=1
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
@@ -53,11 +53,15 @@ async def write_audit(
     count: int | None = None,
     operation: str | None = None,
     details: dict[str, Any] | None = None,
-) -> None:
-    """Add an entry; `meant` is the filter it was done by. In the writing transaction of the deed itself."""
+) -> str:
+    """Add an entry; `meant` is the filter it was done by. In the writing transaction of the deed itself.
+
+    Answers its id.
+    """
+    entry_id = new_id("aud")
     await connection.execute(
         insert(AuditRow).values(
-            id=new_id("aud"),
+            id=entry_id,
             at=at,
             by=actor.by,
             via=actor.via,
@@ -69,6 +73,14 @@ async def write_audit(
             operation=operation,
             details=details,
         )
+    )
+    return entry_id
+
+
+async def count_more(connection: AsyncConnection, entry_id: str, more: int) -> None:
+    """The deed goes on, in another transaction: a list that is stored part by part is one deed."""
+    await connection.execute(
+        update(AuditRow).where(_AUDIT.id == entry_id).values(count=func.coalesce(_AUDIT.count, 0) + more)
     )
 
 

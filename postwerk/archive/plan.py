@@ -13,6 +13,7 @@ from postwerk.archive.bulks import ROWS_PER_COMMIT
 from postwerk.archive.suppressions import suppress_listed
 from postwerk.contracts.orders import BatchOrder, Plan
 from postwerk.rules.partition import CHILDREN_PER_WORKFLOW, recipients_per_child
+from postwerk.rules.providers import OTHER_LANE as OTHER_LANE
 from postwerk.rules.providers import is_provider
 
 T = TypeVar("T")
@@ -85,7 +86,6 @@ async def batches(connection: AsyncConnection, bulk_id: str, first: int, last: i
     return tuple(BatchOrder.model_validate(dict(row)) for row in rows.mappings())
 
 
-OTHER_LANE = "other"
 SMALL_LANE = 10
 """Domains with fewer messages than this share the lane `other`: a child each would cost more than it
 paces, and a domain that belongs to one person stays out of the workflows (P7)."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import from_microseconds
@@ -21,7 +21,7 @@ LOOKED_AT = 2000
 LAST_OF_LANE = 200
 """So many messages at the end of each lane."""
 _SENDS_AT_ONCE = 500
-_OPEN = "state IN ('queued', 'sending', 'deferred')"
+_OPEN = "state IN ('queued', 'sending', 'deferred', 'held')"
 _UNDER_WAY = text(f"""
     SELECT bulk_send.id, bulk_send.batches,
         sum(CASE WHEN counter.{_OPEN} THEN n ELSE 0 END), sum(n)
@@ -41,20 +41,44 @@ _COUNT_SOME = {
     for is_open in (True, False)
 }
 _COUNT_ALL = text(f"{_OF} GROUP BY bulk_id, lane").bindparams(bindparam("ids", expanding=True))
-# `seq > 0` is always so; it has SQLite take the index, where it would else walk the table by its own order.
+
+
+def _by_index(query: str) -> dict[str, TextClause]:
+    """By dialect. SQLite is told which index: left to itself it walks a million messages in their order."""
+    named = {"deferred": "INDEXED BY message_by_rare_state", "lane": "INDEXED BY message_by_lane"}
+    return {
+        "sqlite": text(query.format(**named)),
+        "postgresql": text(query.format(**dict.fromkeys(named, ""))),
+    }
+
+
 _FIRST_DEFERRED = f"""
-    SELECT lane, next_attempt_at, last_code, last_text FROM message
-    WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} AND seq > 0 ORDER BY seq LIMIT :most
+    SELECT lane, next_attempt_at, last_code, last_text, address FROM message {{deferred}}
+    WHERE bulk_id = :bulk_id AND state = 'deferred' AND {RARE_STATES} ORDER BY seq LIMIT :most
 """
-_NEXT_DEFERRED = text(f"SELECT * FROM ({_FIRST_DEFERRED}) AS looked_at ORDER BY next_attempt_at LIMIT 1")
-_DEFERRED_LANES = text(
-    f"SELECT DISTINCT lane FROM ({_FIRST_DEFERRED}) AS looked_at WHERE lane IN :lanes"
-).bindparams(bindparam("lanes", expanding=True))
-_OPEN_AT_THE_END = text(f"""
+_NEXT_DEFERRED = _by_index(f"SELECT * FROM ({_FIRST_DEFERRED}) AS looked_at ORDER BY next_attempt_at LIMIT 1")
+_DEFERRED_LANES = {
+    dialect: query.bindparams(bindparam("lanes", expanding=True))
+    for dialect, query in _by_index(
+        f"SELECT DISTINCT lane FROM ({_FIRST_DEFERRED}) AS looked_at WHERE lane IN :lanes"
+    ).items()
+}
+_OPEN_AT_THE_END = _by_index(f"""
     SELECT 1 FROM (
-        SELECT state FROM message WHERE bulk_id = :bulk_id AND lane = :lane AND seq > 0
+        SELECT state FROM message {{lane}} WHERE bulk_id = :bulk_id AND lane = :lane
         ORDER BY seq DESC LIMIT :last
     ) AS looked_at WHERE {_OPEN} LIMIT 1
+""")
+# No domain holds a wildcard.
+_OPEN_OF_DOMAIN = _by_index(f"""
+    SELECT 1 FROM (
+        SELECT state, address FROM message {{lane}} WHERE bulk_id = :bulk_id AND lane = :lane
+        ORDER BY seq LIMIT :most
+    ) AS looked_at WHERE {_OPEN} AND lower(address) LIKE :ending LIMIT 1
+""")
+_DEFERRED_OF_DOMAIN = _by_index(f"""
+    SELECT 1 FROM ({_FIRST_DEFERRED}) AS looked_at
+    WHERE lane = :lane AND lower(address) LIKE :ending LIMIT 1
 """)
 _NO_SORT = text("SET LOCAL enable_sort = off")  # where there is no other way it sorts all the same
 _RELAYS = text("SELECT relay FROM lane UNION SELECT relay FROM lane_use ORDER BY relay")
@@ -67,6 +91,7 @@ class NextDeferred:
     lane: str
     at: datetime | None
     last_reply: str
+    address: str = ""
 
 
 async def relays_known(connection: AsyncConnection) -> list[str]:
@@ -122,14 +147,15 @@ def _in_groups(bulk_ids: Sequence[str]) -> Iterator[Sequence[str]]:
 async def next_deferred(connection: AsyncConnection, bulk_id: str) -> NextDeferred | None:
     """The deferred message that is tried first, of the first 2,000 deferred ones."""
     await _keep_to_the_index(connection)
-    row = (await connection.execute(_NEXT_DEFERRED, _look(bulk_id))).one_or_none()
+    row = (await connection.execute(_asked(connection, _NEXT_DEFERRED), _look(bulk_id))).one_or_none()
     if row is None:
         return None
-    lane, at, code, said = row
+    lane, at, code, said, address = row
     return NextDeferred(
         lane,
         None if at is None else from_microseconds(at),
         " ".join(str(part) for part in (code, said) if part),
+        address,
     )
 
 
@@ -143,20 +169,43 @@ async def lanes_with_open(connection: AsyncConnection, bulk_id: str, lanes: Iter
     if not wanted:
         return []
     await _keep_to_the_index(connection)
-    deferred = await connection.execute(_DEFERRED_LANES, _look(bulk_id, lanes=wanted))
+    deferred = await connection.execute(_asked(connection, _DEFERRED_LANES), _look(bulk_id, lanes=wanted))
     found = set(deferred.scalars())
     for lane in wanted:
         if lane not in found:
             where = {"bulk_id": bulk_id, "lane": lane, "last": LAST_OF_LANE}
-            if (await connection.execute(_OPEN_AT_THE_END, where)).first():
+            if (await connection.execute(_asked(connection, _OPEN_AT_THE_END), where)).first():
                 found.add(lane)
     return [lane for lane in wanted if lane in found]
+
+
+async def domains_with_open(
+    connection: AsyncConnection, bulk_id: str, domains: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Those (lane, domain) in which the bulk send is sure to have open messages; looks as above.
+
+    At the first 2,000 deferred messages and the first 2,000 of each lane: a domain whose few open messages
+    lie further back is missed.
+    """
+    await _keep_to_the_index(connection)
+    found: set[tuple[str, str]] = set()
+    for lane, domain in domains:
+        where = _look(bulk_id, lane=lane, ending=f"%@{domain}")
+        for query in (_OPEN_OF_DOMAIN, _DEFERRED_OF_DOMAIN):
+            if (await connection.execute(_asked(connection, query), where)).first():
+                found.add((lane, domain))
+                break
+    return found
 
 
 async def _keep_to_the_index(connection: AsyncConnection) -> None:
     """PostgreSQL knows of a sudden heap of deferred messages only after a while, and would sort them all."""
     if connection.dialect.name == "postgresql":
         await connection.execute(_NO_SORT)
+
+
+def _asked(connection: AsyncConnection, query: dict[str, TextClause]) -> TextClause:
+    return query[connection.dialect.name]
 
 
 def _look(bulk_id: str, **more: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -50,6 +50,10 @@ class BulkSend:
     def finished(self) -> int:
         return sum(n for state, n in self.counts.items() if state in FINAL_STATES)
 
+    @property
+    def open(self) -> int:
+        return sum(n for state, n in self.counts.items() if state in OPEN_STATES)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -73,6 +77,12 @@ class Message:
     last_code: int | None
     last_enhanced: str | None
     last_text: str | None
+    extra: int = 0
+    """Microseconds by which its own deadline lies behind that of its bulk send."""
+    time_left: int | None = None
+    """While it is held: microseconds left of its deadline; None if its send had not begun then."""
+    operation: str | None = None
+    """The last operation of an operator on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +135,8 @@ _SELECT_BULK_SEND = select(
     _BULK.carried,
     _BULK.held_at,
 ).where(_BULK.state != BulkState.STORING.value)
-_SELECT_MESSAGE = select(
-    _MESSAGE.bulk_id,
-    _MESSAGE.seq,
-    _MESSAGE.address,
-    _MESSAGE.name,
-    _MESSAGE.variables,
-    _MESSAGE["metadata"],
-    _MESSAGE.lane,
-    _MESSAGE.state,
-    _MESSAGE.attempts,
-    _MESSAGE.deferrals,
-    _MESSAGE.next_attempt_at,
-    _MESSAGE.changed_at,
-    _MESSAGE.possible_duplicate,
-    _MESSAGE.last_reason,
-    _MESSAGE.last_stage,
-    _MESSAGE.last_code,
-    _MESSAGE.last_enhanced,
-    _MESSAGE.last_text,
-)
+MESSAGE_COLUMNS = tuple(_MESSAGE[name] for name in Message.__slots__)
+_SELECT_MESSAGE = select(*MESSAGE_COLUMNS)
 
 
 async def bulk_send(connection: AsyncConnection, bulk_id: str) -> BulkSend:
@@ -175,6 +167,13 @@ async def bulk_sends(
     return [_bulk_send(row, counts.get(row.id, {})) for row in rows]
 
 
+async def bulk_sends_named(connection: AsyncConnection, ids: Collection[str]) -> dict[str, BulkSend]:
+    """Those of these ids that are there."""
+    rows = (await connection.execute(_SELECT_BULK_SEND.where(_BULK.id.in_(sorted(ids))))).all()
+    counts = await _counts_by_bulk_send(connection, [row.id for row in rows])
+    return {row.id: _bulk_send(row, counts.get(row.id, {})) for row in rows}
+
+
 async def bulk_sends_not_started(connection: AsyncConnection, accepted_before: datetime) -> list[str]:
     """Queued, and no workflow has begun with them yet."""
     query = select(_BULK.id).where(_BULK.state == BulkState.QUEUED.value, _BULK.accepted_at < accepted_before)
@@ -198,7 +197,7 @@ async def messages(
     """The messages of a bulk send by seq; `after` is the last seq seen."""
     query = _SELECT_MESSAGE.where(_MESSAGE.bulk_id == bulk_id, _MESSAGE.seq > after)
     query = _filtered(query, wanted).order_by(_MESSAGE.seq).limit(limit)
-    return [_message(row) for row in await connection.execute(query)]
+    return [message_of(row) for row in await connection.execute(query)]
 
 
 async def message(connection: AsyncConnection, bulk_id: str, seq: int) -> Message:
@@ -207,7 +206,7 @@ async def message(connection: AsyncConnection, bulk_id: str, seq: int) -> Messag
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise NotFound("There is no message with this id.")
-    return _message(row)
+    return message_of(row)
 
 
 async def attempts(connection: AsyncConnection, bulk_id: str, seq: int) -> list[Attempt]:
@@ -292,7 +291,8 @@ def _bulk_send(row: Row[*tuple[Any, ...]], counts: dict[MessageState, int]) -> B
     return BulkSend(**values, counts={state: counts.get(state, 0) for state in MessageState})
 
 
-def _message(row: Row[*tuple[Any, ...]]) -> Message:
+def message_of(row: Row[*tuple[Any, ...]]) -> Message:
+    """A row of MESSAGE_COLUMNS."""
     values = dict(row._mapping)
     values["state"] = MessageState(values["state"])
     values["variables"] = values["variables"] or {}

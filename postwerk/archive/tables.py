@@ -15,6 +15,8 @@ RARE_STATES = (
     "state IN ('deferred', 'held', 'bounced', 'expired', 'cancelled', 'suppressed', 'failed', 'unknown')"
 )
 """States that few messages have: indexed apart, so that the path to `delivered` touches no state index."""
+WAITING_STATES = "state IN ('deferred', 'held')"
+"""Open, and rare as long as nothing is amiss: only these are indexed by their last reply."""
 
 
 def _moment(*, nullable: bool = True) -> Any:
@@ -93,6 +95,22 @@ class MessageRow(SQLModel, table=True):
             "seq",
             sqlite_where=text(RARE_STATES),
             postgresql_where=text(RARE_STATES),
+        ),
+        Index(
+            "message_by_code",
+            "bulk_id",
+            "last_code",
+            "seq",
+            sqlite_where=text(WAITING_STATES),
+            postgresql_where=text(WAITING_STATES),
+        ),
+        Index(
+            "message_by_reason",
+            "bulk_id",
+            "last_reason",
+            "seq",
+            sqlite_where=text(WAITING_STATES),
+            postgresql_where=text(WAITING_STATES),
         ),
         # Keys come in order and rows are found by key alone: no second tree for a hidden row id.
         {"sqlite_with_rowid": False},
@@ -329,7 +347,7 @@ class SuspensionRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """Who did what, when and why. Only ever added to."""
+    """Who did what, when and why. Only ever added to, and counted up while a long list is stored."""
 
     __tablename__: ClassVar[str] = "audit"
     __table_args__ = (Index("audit_by_action", "action", "id"), Index("audit_by_who", "by", "id"))

@@ -11,6 +11,8 @@ from typing import Any
 
 from postwerk.rules.pace import Rate
 
+OTHER_LANE = "other"
+"""The lane that domains with few messages in a bulk send share; no domain is called so."""
 # A public suffix of one or two labels: "de", "co.uk", "com.br".
 _ANY_SUFFIX = re.compile(r"[a-z]{2,4}|(?:co|com|net|org)\.[a-z]{2}")
 

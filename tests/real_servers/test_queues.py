@@ -56,6 +56,17 @@ async def test_open_messages_are_counted_by_lane(archive: Archive, finished: int
     assert found == Counter({"gmail.com": gmail, "yahoo.com": yahoo}) == +found
 
 
+@pytest.mark.parametrize("last", [3, 30])
+async def test_held_messages_are_open_ones(archive: Archive, last: int) -> None:
+    first = await a_send(archive, to("gmail.com", 20) + to("yahoo.com", 10))
+    await settle(archive, first, "delivered", 1, 15)
+    await settle(archive, first, "held", 1, last)
+
+    async with archive.reading() as connection:
+        found = await queues.open_by_lane(connection)
+    assert found == Counter({"gmail.com": 5 + min(last, 15), "yahoo.com": 10})
+
+
 async def test_what_is_ended_or_not_started_waits_in_no_lane(archive: Archive) -> None:
     ended = await a_send(archive, to("gmail.com", 3))
     still_open = await a_send(archive, to("gmail.com", 3))
@@ -94,7 +105,8 @@ async def test_the_message_that_is_tried_next_says_why_it_was_deferred(archive: 
     async with archive.reading() as connection:
         found = await queues.next_deferred(connection, bulk_id)
         assert await queues.next_deferred(connection, "bulk_none") is None
-    assert found == queues.NextDeferred("gmail.com", NOW + timedelta(milliseconds=2), "450 4.2.0 Greylisted")
+    soon = NOW + timedelta(milliseconds=2)
+    assert found == queues.NextDeferred("gmail.com", soon, "450 4.2.0 Greylisted", "u7@gmail.com")
 
 
 async def test_lanes_in_which_it_has_something_open(archive: Archive) -> None:
@@ -133,11 +145,13 @@ async def test_a_bounded_look_goes_by_an_index(archive: Archive) -> None:
     if not archive.is_sqlite:
         return
     bulk_id = await a_send(archive, to("gmail.com", 4))
-    where = {"bulk_id": bulk_id, "lane": "gmail.com", "most": 10, "last": 10}
+    where = {"bulk_id": bulk_id, "lane": "gmail.com", "most": 10, "last": 10, "ending": "%@gmail.com"}
     async with archive.reading() as connection:
         for query, index in (
             (queues._NEXT_DEFERRED, "message_by_rare_state"),
             (queues._OPEN_AT_THE_END, "message_by_lane"),
+            (queues._OPEN_OF_DOMAIN, "message_by_lane"),
+            (queues._DEFERRED_OF_DOMAIN, "message_by_rare_state"),
         ):
-            plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {query}"), where)
+            plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {query['sqlite']}"), where)
             assert any(f"USING INDEX {index}" in row[3] for row in plan)

@@ -15,12 +15,15 @@ from api.waits import (
     wait_of_message,
 )
 from postwerk.archive.lanes import LaneState
+from postwerk.archive.operation_notes import OperationNote
 from postwerk.archive.queues import NextDeferred
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.contracts.options import BulkOptions
+from postwerk.contracts.queue import Verb
 from postwerk.contracts.states import BulkState, MessageState
 from postwerk.rules.pace import Rate
 from postwerk.rules.providers import LaneLimits
+from postwerk.rules.suspending import Suspended, SuspensionKind, Suspensions
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SOON, LATER = NOW + timedelta(minutes=5), NOW + timedelta(hours=2)
@@ -34,6 +37,11 @@ BY_HAND = LaneState(YAHOO, cool_until=SOON, reason="maintenance", origin="ada")
 LIMITED = LaneState(YAHOO, own_limits=LaneLimits(rate=Rate.parse("30/min")))
 DEAD = LaneState("", failures=6, cool_until=SOON, origin="session", last_refusal="connection refused")
 PROBED = LaneState("", failures=6, cool_until=NOW, origin="session", last_refusal="connection refused")
+
+
+SUSPENDED = Suspended(SuspensionKind.PROVIDER, YAHOO, SOON, "their maintenance", "ada")
+YMAIL = "ada@ymail.com"
+DOMAIN = Suspended(SuspensionKind.DOMAIN, "ymail.com", LATER, "complaints", "ada")
 
 
 def a_message(**changes: Any) -> Message:
@@ -54,10 +62,12 @@ def a_send(state: BulkState = BulkState.RUNNING, *, rate: str | None = None, **c
 
 
 def around(**changes: Any) -> Surroundings:
-    lane = changes.pop("lane", None)
-    return Surroundings(NOW, **changes, lanes={lane.name: lane} if lane else {})
+    lane, suspensions = changes.pop("lane", None), Suspensions(changes.pop("suspended", ()))
+    lanes = {lane.name: lane} if lane else {}
+    return Surroundings(NOW, **changes, suspensions=suspensions, lanes=lanes)
 
 
+HOLD = OperationNote("op_1", Verb.HOLD, "alice", "wrong price", NOW)
 DEFERRED = {
     "state": MessageState.DEFERRED,
     "next_attempt_at": SOON,
@@ -83,6 +93,15 @@ CASES = [
     (a_message(**DEFERRED), RUNNING, around(lane=RESTS), "cooling_down", "rests until 14:00"),
     (a_message(**DEFERRED), RUNNING, around(), "deferred", "by 450 4.2.0 Greylisted; tried again at 12:05"),
     (a_message(**DEFERRED), RUNNING, around(lane=SLOW), "deferred", "Greylisted"),
+    # suspended, and the longer of it and of a cool-down
+    (a_message(), RUNNING, around(suspended=[SUSPENDED]), "suspended", "12:05 UTC: their maintenance (ada)"),
+    (a_message(), RUNNING, around(suspended=[SUSPENDED], lane=RESTS), "cooling_down", "until 14:00 UTC"),
+    (a_message(), RUNNING, around(suspended=[SUSPENDED], lane=LIMITED), "suspended", "yahoo.com is susp"),
+    (a_message(), RUNNING, around(suspended=[DOMAIN]), "in_turn", "turn"),
+    (a_message(address=YMAIL), RUNNING, around(suspended=[DOMAIN]), "suspended", "until 14:00 UTC: compl"),
+    (a_message(address=YMAIL, **DEFERRED), RUNNING, around(suspended=[DOMAIN]), "suspended", "ymail.com is"),
+    (a_message(), RUNNING, around(suspended=[SUSPENDED], relay=DEAD), "relay_down", "connection refused"),
+    (a_message(), PAUSED, around(suspended=[SUSPENDED]), "held", "wrong price"),
     # paces
     (a_message(), a_send(rate="30/min"), around(lane=SLOW), "paced", "30/min of the bulk send"),
     (a_message(), RUNNING, around(lane=SLOW), "paced", "recovers: one message each 2.5 s"),
@@ -101,6 +120,21 @@ def test_a_message_says_what_it_waits_for(
     assert found is not None
     assert found.reason == reason
     assert detail in found.detail
+
+
+@pytest.mark.parametrize("send", [RUNNING, PAUSED, QUEUED])
+def test_a_held_message_says_who_held_it_and_why(send: BulkSend) -> None:
+    held = a_message(state=MessageState.HELD, next_attempt_at=SOON)
+    found = wait_of_message(held, send, around(relay=DEAD, workers=0), HOLD)
+    assert found.next_attempt_at is None
+    assert found.waits_for is not None
+    assert (found.waits_for.reason, found.waits_for.detail) == ("held", "held by alice: wrong price")
+
+
+@pytest.mark.parametrize(("counts", "reason"), [({"held": 3}, "held"), ({"held": 3, "queued": 1}, None)])
+def test_a_send_of_which_only_held_messages_are_left_says_so(counts: dict[str, int], reason: str) -> None:
+    found = wait_before_lanes(a_send(**counts), around())
+    assert (found and found.reason) == reason
 
 
 @pytest.mark.parametrize("state", [MessageState.SENDING, MessageState.DELIVERED, MessageState.BOUNCED])
@@ -140,6 +174,11 @@ SENDS = [
     # what happens first tells most
     (a_send(deferred=5), around(lane=RESTS), [YAHOO], GREYLISTED, "deferred"),
     (a_send(deferred=5), around(), [], NextDeferred(YAHOO, NOW, "450"), "in_turn"),
+    # suspended: the whole lane, or the domain of who would be next
+    (a_send(queued=5), around(suspended=[SUSPENDED]), [YAHOO], None, "suspended"),
+    (a_send(queued=5, sending=1), around(suspended=[SUSPENDED]), [YAHOO], None, None),
+    (a_send(deferred=5), around(suspended=[SUSPENDED]), [YAHOO], REFUSED, "suspended"),
+    (a_send(deferred=5), around(suspended=[DOMAIN]), [], NextDeferred(YAHOO, NOW, "450", YMAIL), "suspended"),
 ]
 
 
@@ -153,3 +192,11 @@ def test_a_bulk_send_says_what_tells_most(
 ) -> None:
     found = wait_by_lanes(send, known, resting, deferred)
     assert (found and found.reason) == reason
+
+
+def test_a_send_with_mail_left_to_a_suspended_domain_only_says_so() -> None:
+    left = [(YAHOO, DOMAIN)]
+    found = wait_by_lanes(a_send(queued=5), around(suspended=[DOMAIN]), [], None, left)
+    assert found is not None
+    assert (found.reason, found.until, found.lane) == ("suspended", LATER, YAHOO)
+    assert wait_by_lanes(a_send(queued=5, sending=2), around(suspended=[DOMAIN]), [], None, left) is None

@@ -14,6 +14,8 @@ _BEFORE = sa.text(
 _AFTER = sa.text(
     "state IN ('deferred', 'held', 'bounced', 'expired', 'cancelled', 'suppressed', 'failed', 'unknown')"
 )
+_WAITING = sa.text("state IN ('deferred', 'held')")
+_BY_REPLY = {"message_by_code": "last_code", "message_by_reason": "last_reason"}
 # Added to tables that may hold rows: what is not null brings its value along.
 _ADDED = {
     "bulk_send": (
@@ -44,6 +46,10 @@ def upgrade() -> None:
         for column in columns:
             op.add_column(table, column)
     _index_rare_states(_BEFORE, _AFTER)
+    for name, by in _BY_REPLY.items():
+        op.create_index(
+            name, "message", ["bulk_id", by, "seq"], sqlite_where=_WAITING, postgresql_where=_WAITING
+        )
     op.create_table(
         "operation",
         sa.Column("id", sa.String(), nullable=False),
@@ -116,6 +122,8 @@ def downgrade() -> None:
         ON CONFLICT (bulk_id, state, shard) DO UPDATE SET n = counter.n + excluded.n
     """)
     op.execute("DELETE FROM counter WHERE state = 'held'")
+    for name in _BY_REPLY:
+        op.drop_index(name, "message")
     _index_rare_states(_AFTER, _BEFORE)
     for table, columns in _ADDED.items():
         for column in columns:
