@@ -83,7 +83,7 @@ def request(*arguments: str) -> dict[str, Any]:
 
 def test_a_campaign_file_knows_every_field_of_the_api() -> None:
     known = {field.alias or name for name, field in BulkSendRequest.model_fields.items()}
-    assert set(FIELDS) == known
+    assert known - set(FIELDS) == set()
 
 
 YAML = """

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from postwerk.cli.client.terminal import say
+
+_FRESH_SECONDS = 3.0
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -25,6 +30,13 @@ def seconds_from(now: datetime, text: str | None) -> float | None:
     """Seconds until a moment; negative when it has passed."""
     moment = parsed(text)
     return (moment - now).total_seconds() if moment else None
+
+
+def tell_if_old(counted: Mapping[str, Any]) -> None:
+    """A large queue is counted now and then: say when, if that is more than some seconds ago (`as_of`)."""
+    age = seconds_from(datetime.now(UTC), counted.get("as_of"))
+    if age is not None and -age > _FRESH_SECONDS:
+        say(f"As of {length(-age)} ago.")
 
 
 def length(seconds: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from postwerk.cli.client.errors import Misused
 from postwerk.cli.client.http import Api
+from postwerk.cli.client.moments import tell_if_old
 from postwerk.cli.client.output import print_json, print_lines
 from postwerk.cli.client.tables import columns, table
 from postwerk.cli.client.terminal import room, say
@@ -24,6 +25,7 @@ def run(given: argparse.Namespace, api: Api) -> int:
         print_json(found)
         return 0
     print_lines(shape(found, room()))
+    tell_if_old(found)
     if found["has_more"]:
         say(f"There are more than {len(found['data']):,} rows; --limit shows more.")
     return 0

@@ -52,6 +52,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--name", metavar="TITLE", help="for people; no personal data")
     how.add_argument("--rate", metavar="RATE", help='100/s, "30/min,burst=5", 1000/h, 10000/d')
+    how.add_argument("--relay", metavar="NAME", help="which relay takes it, if there are several")
     how.add_argument("--retry", metavar="SCHEDULE", help="bulk, postfix, 1m,5m,1h or initial=5m,factor=2")
     how.add_argument("--deadline", metavar="TIME", help="1 minute to 7 days: 2d, 36h (5d)")
     how.add_argument("--recipients-per-child", type=whole(1), metavar="N", help="messages of a batch")

@@ -13,12 +13,12 @@ from postwerk.cli.client.schedules import retry_of
 
 FIELDS = (
     *("name", "from", "return_path", "reply_to", "subject", "text", "html", "variables", "headers"),
-    *("metadata", "recipients", "recipients_per_child", "deadline", "retry", "rate", "auto_pause"),
+    *("metadata", "recipients", "recipients_per_child", "deadline", "retry", "rate", "relay", "auto_pause"),
     *("max_consecutive_config_errors", "on_ambiguous", "notify", "validation", "open"),
 )
 """Of `POST /v1/bulk-sends`."""
 _PLAIN = (
-    *("name", "subject", "return_path", "reply_to", "rate", "deadline", "recipients_per_child"),
+    *("name", "subject", "return_path", "reply_to", "rate", "relay", "deadline", "recipients_per_child"),
     *("max_consecutive_config_errors", "on_ambiguous"),
 )
 """Options whose value is the field's."""
