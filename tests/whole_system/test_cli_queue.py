@@ -31,7 +31,7 @@ class Counter:
 
     def waiting(self, domain: str, count: int = 3) -> str:
         """The id of a bulk send of `count` messages, each deferred for two hours."""
-        to = [f"--to=defer9+{n}@{domain}" for n in range(count)]
+        to = [f"--to=full+{n}@{domain}" for n in range(count)]
         bulk_id = str(self.cli.json("send", *CONTENT, *to, "--retry", MUCH_LATER, "--name", domain)["id"])
         eventually(lambda: self.states(bulk_id) == {"deferred": count}, 30)
         return bulk_id
@@ -96,7 +96,7 @@ def test_the_queue_is_listed_as_postqueue_does(counter: Counter) -> None:
     assert (one["queue_name"], one["forced_expire"]) == ("deferred", False)
     assert before - 120 < one["arrival_time"] <= before
     (recipient,) = one["recipients"]
-    assert recipient["address"] == "defer9+0@list.example"
+    assert recipient["address"] == "full+0@list.example"
     assert recipient["delay_reason"].startswith("4")
     assert (one["state"], one["bulk_send"], one["bulk_name"]) == ("deferred", bulk_id, "list.example")
     shown = counter.cli("queue", "list", "--bulk", bulk_id).stdout.splitlines()
@@ -119,7 +119,7 @@ def test_a_long_queue_is_paged(counter: Counter) -> None:
     ("criteria", "matched"),
     [
         (["--domain", "filters.example"], 3),
-        (["--recipient", "DEFER9+1@filters.example"], 1),
+        (["--recipient", "FULL+1@filters.example"], 1),
         (["--state", "deferred"], 3),
         (["--state", "held", "--state", "sending"], 0),
         (["--code", "4xx"], 3),
@@ -158,7 +158,7 @@ def test_the_shape_of_the_queue(counter: Counter) -> None:
 def test_a_message_is_shown_with_its_log_and_its_bytes(counter: Counter) -> None:
     name = f"{counter.waiting('show.example', 1)}.1"
     shown = counter.cli("queue", "show", name).stdout
-    for words in (name, "defer9+0@show.example", "deferred", "#1 "):
+    for words in (name, "full+0@show.example", "deferred", "#1 "):
         assert words in shown
     log = counter.cli("queue", "show", name, "--log").stdout.splitlines()
     assert len(log) == 2
