@@ -6,6 +6,7 @@ import base64
 import re
 
 from postwerk.archive.columns import from_microseconds, to_microseconds
+from postwerk.archive.queue_reads import Position
 from postwerk.archive.suppressions import EntryCursor, Suppression
 from postwerk.errors import InvalidRequest, NotFound
 from postwerk.rules.addresses import parse_address
@@ -76,6 +77,16 @@ def seq_cursor(text: str | None) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
         raise _no_cursor()
     return int(text)
+
+
+def queue_cursor(text: str | None) -> Position | None:
+    """Bulk id and seq of the last message seen; seq may be 0."""
+    if text is None:
+        return None
+    bulk_id, _, seq = text.partition(".")
+    if not is_bulk_id(bulk_id) or not seq:
+        raise _no_cursor()
+    return Position(bulk_id, seq_cursor(seq))
 
 
 def listed_address_of(text: str) -> str:

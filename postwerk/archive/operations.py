@@ -17,14 +17,8 @@ from sqlmodel import SQLModel, col
 
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.ids import new_id
-from postwerk.archive.queue_filter import (
-    MESSAGE,
-    UNDER_WAY,
-    SendInQuestion,
-    message_conditions,
-    messages_meant,
-    sends_in_question,
-)
+from postwerk.archive.queue_conditions import MESSAGE, message_conditions
+from postwerk.archive.queue_filter import UNDER_WAY, SendInQuestion, messages_meant, sends_in_question
 from postwerk.archive.tables import OperationBatchRow, OperationRow
 from postwerk.contracts.queue import STOPPING, OperationState, QueueFilter, Verb
 from postwerk.contracts.states import ENDED, OPEN_STATES, MessageState
@@ -263,6 +257,16 @@ async def note_page(
         )
     )
     return further
+
+
+async def note_matched(connection: AsyncConnection, op: Operation, matched: int) -> Operation:
+    """How many it means, counted beforehand; at its end the number is exact."""
+    await connection.execute(
+        update(OperationRow)
+        .where(col(OperationRow.id) == op.id, col(OperationRow.matched).is_(None))
+        .values(matched=matched)
+    )
+    return replace(op, matched=matched)
 
 
 async def _is_to_tell(connection: AsyncConnection, op: Operation) -> bool:

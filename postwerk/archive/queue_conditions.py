@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, and_, func, or_, text, true
+from sqlalchemy import ColumnElement, Select, TextClause, and_, func, or_, text, true
 from sqlmodel import SQLModel
 
 from postwerk.archive.plan import OTHER_LANE
@@ -24,7 +24,8 @@ RARE = frozenset({state for state in MessageState if f"'{state.value}'" in RARE_
 WAITING = frozenset({MessageState.DEFERRED, MessageState.HELD})
 FEW = 5
 """Rare states are found by their index where less than a fifth of a send is in them; else by walking."""
-MESSAGE = SQLModel.metadata.tables["message"].c
+_MESSAGES = SQLModel.metadata.tables["message"]
+MESSAGE = _MESSAGES.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Way:
 def is_pointed(wanted: QueueFilter) -> bool:
     """Single messages are named: a unique index finds them."""
     return bool(wanted.ids) or wanted.recipient is not None
+
+
+def indexed_by(query: Select[Any], index: str) -> Select[Any]:
+    """With this index on SQLite; an empty name leaves the choice."""
+    return query.with_hint(_MESSAGES, f"INDEXED BY {index}", "sqlite") if index else query
 
 
 def ways_to(
@@ -85,7 +91,7 @@ def _by_lane(wanted: QueueFilter, states: Collection[MessageState]) -> Iterator[
         return
     # Said so, it keeps the databases off the indexes of states.
     some = _in_states(MESSAGE.state, states).is_(true())
-    lanes = _lanes(wanted)
+    lanes = lanes_meant(wanted)
     if lanes is None:
         yield Way((some,))
         return
@@ -93,7 +99,7 @@ def _by_lane(wanted: QueueFilter, states: Collection[MessageState]) -> Iterator[
         yield Way((MESSAGE.lane == lane, some), LANE_INDEX)
 
 
-def _lanes(wanted: QueueFilter) -> list[str] | None:
+def lanes_meant(wanted: QueueFilter) -> list[str] | None:
     """Those in which messages of this provider or domain may be; None: any.
 
     Of domains with a lane of their own, the few messages of a send are in the lane `other`.

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Select, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from postwerk.archive.queue_conditions import MESSAGE, Way, message_conditions, ways_to
+from postwerk.archive.queue_conditions import MESSAGE, indexed_by, message_conditions, ways_to
 from postwerk.contracts.queue import QueueFilter
 from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
 
@@ -132,13 +132,13 @@ def messages_meant(
     if before is not None:
         place.append(MESSAGE.seq < before)
     ways = ways_to(wanted, states_meant(wanted), send.counts, bounded=before is not None)
-    parts = [_along(way, select(*columns).where(*place)).order_by(MESSAGE.seq).limit(limit) for way in ways]
+    parts = [
+        indexed_by(select(*columns).where(*place, *way.conditions), way.index)
+        .order_by(MESSAGE.seq)
+        .limit(limit)
+        for way in ways
+    ]
     if len(parts) < 2:
         return parts[0] if parts else None
     both = union_all(*[select(part.subquery()) for part in parts]).subquery()
     return select(both).order_by(both.c.seq).limit(limit)
-
-
-def _along(way: Way, query: Select[Any]) -> Select[Any]:
-    query = query.where(*way.conditions)
-    return query.with_hint(_TABLES["message"], f"INDEXED BY {way.index}", "sqlite") if way.index else query

@@ -1,0 +1,105 @@
+"""Counting the queue: by the counters where they tell, one by one while it is small, else by the survey."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.dependencies import Parts
+from api.queue_survey import SMALL
+from postwerk.archive.queue_conditions import is_pointed
+from postwerk.archive.queue_counts import count_meant, rows_to_read, take_survey
+from postwerk.archive.queue_filter import SendInQuestion, sends_in_question, states_meant
+from postwerk.contracts.queue import QueueFilter
+from postwerk.contracts.states import OPEN_STATES, MessageState
+from postwerk.rules.queue_summary import (
+    By,
+    Part,
+    Row,
+    Survey,
+    asks_sends_only,
+    counted_in,
+    parts_of,
+    summarise,
+)
+
+TOTAL = "total"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Messages by state, and when they were counted."""
+
+    states: Counter[MessageState]
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Rows and their sum; `names` of bulk sends by id."""
+
+    rows: Sequence[Row]
+    total: Row
+    as_of: datetime
+    names: dict[str, str]
+
+
+async def count(parts: Parts, wanted: QueueFilter) -> Counted:
+    """The messages that are meant. In a large queue as of the latest survey, where that tells."""
+    now = parts.now()
+    async with parts.archive.reading() as connection:
+        sends = await sends_in_question(connection, wanted, now)
+        if asks_sends_only(wanted):
+            return Counted(_by_counters(sends, wanted), now)
+        if is_pointed(wanted) or rows_to_read(sends) <= SMALL:
+            return Counted(await count_meant(connection, sends, wanted), now)
+    survey = await parts.survey.latest()
+    found = counted_in(survey, wanted, {send.id for send in sends})
+    if found is not None:
+        return Counted(found, survey.as_of)
+    async with parts.archive.reading() as connection:
+        return Counted(await count_meant(connection, sends, wanted), now)
+
+
+async def summary(parts: Parts, by: By, bounds: Sequence[timedelta]) -> Summary:
+    now = parts.now()
+    async with parts.archive.reading() as connection:
+        sends = await sends_in_question(connection, QueueFilter(), now)
+        exact = by not in (By.BULK, By.STATE) and rows_to_read(sends) <= SMALL
+        survey = await take_survey(connection, sends, now, domains=by is By.DOMAIN) if exact else None
+    names = {send.id: send.name for send in sends}
+    if by in (By.BULK, By.STATE):
+        own, total = list(_parts_of_counters(sends, by)), list(_parts_of_counters(sends, None))
+        return Summary(summarise(own, bounds, now), _total(total, bounds, now), now, names)
+    return _of_survey(survey or await parts.survey.latest(), by, sends, bounds, now)
+
+
+def _of_survey(
+    survey: Survey, by: By, sends: Sequence[SendInQuestion], bounds: Sequence[timedelta], now: datetime
+) -> Summary:
+    accepted_at = {send.id: send.accepted_at for send in sends if send.accepted_at}
+    rows = summarise(parts_of(survey, by, accepted_at), bounds, now)
+    all_of_it = (part._replace(name=TOTAL) for part in parts_of(survey, By.PROVIDER, accepted_at))
+    return Summary(rows, _total(all_of_it, bounds, now), survey.as_of, {})
+
+
+def _by_counters(sends: Sequence[SendInQuestion], wanted: QueueFilter) -> Counter[MessageState]:
+    found: Counter[MessageState] = Counter()
+    for send in sends:
+        found.update({state: send.counts.get(state, 0) for state in states_meant(wanted)})
+    return found
+
+
+def _parts_of_counters(sends: Sequence[SendInQuestion], by: By | None) -> Iterator[Part]:
+    """By bulk send or by state; None: all together."""
+    for send in sends:
+        for state in OPEN_STATES & send.counts.keys():
+            name = {By.BULK: send.id, By.STATE: state.value}.get(by, TOTAL) if by else TOTAL
+            assert send.accepted_at is not None  # only accepted ones come into question
+            yield Part(name, send.accepted_at, state, send.counts[state])
+
+
+def _total(parts: Iterable[Part], bounds: Sequence[timedelta], now: datetime) -> Row:
+    return next(iter(summarise(parts, bounds, now)), Row(TOTAL, [0] * (len(bounds) + 1)))
