@@ -46,8 +46,8 @@ def heavy_after(cli: Cli, *arguments: str, **environment: str) -> str:
     """Which heavy modules a command has imported."""
     look = (
         "import sys; from postwerk.cli.main import run\n"
-        f"try: run({list(arguments)!r})\n"
-        "except SystemExit: pass\n"
+        f"try: assert run({list(arguments)!r}) == 0\n"
+        "except SystemExit as end: assert not end.code\n"
         f"print('imported', sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

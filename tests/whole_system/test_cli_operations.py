@@ -92,7 +92,7 @@ def test_a_restart_of_the_api_ends_nobodys_watch(tmp_path: Path) -> None:
         (
             ["retry", "b.1", "--dry-run"],
             "POST /v1/queue/retry",
-            {"filter": {"ids": ["b.1"]}, "dry_run": True},
+            {"filter": {"ids": ["b.1"]}, "dry_run": True, "reason": "dry run"},
         ),
         (
             ["cancel", "--provider", "gmail.com", "--code", "4xx", "--reason", "x", "--yes"],

@@ -35,10 +35,9 @@ def settled(given: argparse.Namespace, api: Api, answer: dict[str, Any]) -> int:
 
 
 def dry_run_line(found: dict[str, Any]) -> str:
-    """ "Would hold 12 messages of 2 bulk sends (3 queued, 9 deferred)." """
+    """ "Would hold 12 messages (3 queued, 9 deferred)." """
     words = in_words(found["states"])
-    sends = number_of(found["bulk_sends"], "bulk send")
-    detail = f" of {sends} ({words})" if words else ""
+    detail = f" ({words})" if words else ""
     return f"Would {_verb(found)} {number_of(found['matched'], 'message')}{detail}."
 
 

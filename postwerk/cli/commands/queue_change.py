@@ -14,6 +14,8 @@ from postwerk.cli.client.operation import dry_run_line, settled
 from postwerk.cli.client.terminal import say
 
 NEED_REASON = ("hold", "cancel", "expire")
+_NO_REASON_YET = "dry run"
+"""The API wants a reason for what it is only to count, too; it keeps none of it."""
 FOR_GOOD = ("cancel", "expire")
 
 
@@ -38,7 +40,7 @@ def _order(given: argparse.Namespace, api: Api, wanted: dict[str, Any]) -> Any:
 
 
 def _dry_run(given: argparse.Namespace, api: Api, wanted: dict[str, Any]) -> Any:
-    body = {"filter": wanted, "dry_run": True, **({"reason": given.reason} if given.reason else {})}
+    body = {"filter": wanted, "dry_run": True, "reason": given.reason or _NO_REASON_YET}
     return api.call("POST", f"/v1/queue/{given.verb}", body)
 
 

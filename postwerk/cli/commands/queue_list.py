@@ -98,7 +98,13 @@ def postqueue(message: dict[str, Any]) -> dict[str, Any]:
 
 def delay_reason(message: dict[str, Any]) -> str:
     """What the server said last, or else why it waits."""
-    reply = message.get("last_reply") or {}
-    said = " ".join(str(reply[name]) for name in ("code", "enhanced", "text") if reply.get(name))
     waits = message.get("waits_for") or {}
+    said = reply_words(message.get("last_reply") or {})
     return said or str(waits.get("detail") or message.get("reason") or "")
+
+
+def reply_words(reply: dict[str, Any]) -> str:
+    """Code, enhanced code and text; servers mostly say the enhanced code in the text, too."""
+    code, enhanced, text = (str(reply.get(name) or "") for name in ("code", "enhanced", "text"))
+    pieces = [code, "" if text.startswith(enhanced) else enhanced, text]
+    return " ".join(piece for piece in pieces if piece)

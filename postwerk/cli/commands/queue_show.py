@@ -12,7 +12,7 @@ from postwerk.cli.client.moments import shown, until
 from postwerk.cli.client.output import print_json, print_lines
 from postwerk.cli.client.tables import facts
 from postwerk.cli.client.terminal import is_terminal, safe, safe_lines
-from postwerk.cli.commands.queue_list import delay_reason
+from postwerk.cli.commands.queue_list import delay_reason, reply_words
 
 
 def run(given: argparse.Namespace, api: Api) -> int:
@@ -78,6 +78,5 @@ def log_lines(attempts: list[dict[str, Any]]) -> list[str]:
         outcome = f"{one['outcome']} at {one['stage']} ({one['reason']})"
         took = f"{one['milliseconds']:,} ms"
         lines.append(f"{shown(one['started_at'])}  #{one['number']} {one['host']}{tls}  {outcome}, {took}")
-        said = " ".join(str(one[name]) for name in ("code", "enhanced", "text") if one[name])
-        lines.append(f"    {said or '(no reply)'}")
+        lines.append(f"    {reply_words(one) or '(no reply)'}")
     return [safe(line) for line in lines] or ["No attempt has been made."]

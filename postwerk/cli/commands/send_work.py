@@ -28,7 +28,8 @@ def run(given: argparse.Namespace, api: Api) -> int:
         return check(given, api, request)
     taken = _sent_with_lists(given, api, request) if given.recipients else _sent(api, request)
     if given.watch and taken["status"] != "open":
-        _tell(taken)
+        if not given.json:
+            _tell(taken)
         return watched(api, taken["id"], as_json=given.json)
     if given.json:
         print_json(taken)
