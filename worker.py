@@ -27,6 +27,7 @@ from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
 from activities.operations import OperationActivities
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
 from api.reconciler import reconcile_forever
@@ -54,6 +55,33 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
     """The parts that live as long as the process, closed in the order that loses nothing."""
     archive = Archive(settings.archive_config("normal"))
     journal = Journal(archive, shard=(shard := shard_of_process(os.getpid())))
+    routes = Routes(_route(settings, archive, one) for one in (relay, *settings.further_relays()))
+    contents = Contents(archive)
+    permission = SendPermission(archive, contents.note_changes)
+    watch = BulkWatch(archive, permission)
+    try:
+        await check_schema(archive)
+        journal.start()
+        routes.start()
+        yield WorkerParts(
+            archive,
+            journal,
+            routes,
+            contents,
+            permission,
+            watch,
+            shard,
+            StoppingOperations(archive),
+            settings.concurrent_batches,
+        )
+    finally:
+        await routes.close()
+        await journal.close()
+        await archive.close()
+
+
+def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:
+    """A relay's own connections and lanes: none of them knows of another relay's."""
     pool = ConnectionPool(relay, settings.pool_limits(), settings.relay_connections)
     desk = LaneDesk(
         archive,
@@ -63,32 +91,7 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
         relay_rate=settings.relay_rate_limit(),
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
-    permission = SendPermission(archive)
-    watch = BulkWatch(archive, permission)
-    reporting: asyncio.Task[None] | None = None
-    try:
-        await check_schema(archive)
-        journal.start()
-        reporting = asyncio.create_task(desk.report_forever())
-        yield WorkerParts(
-            archive,
-            journal,
-            pool,
-            Contents(archive),
-            permission,
-            desk,
-            watch,
-            shard,
-            StoppingOperations(archive),
-            settings.concurrent_batches,
-        )
-    finally:
-        if reporting is not None:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
-        await pool.close()
-        await journal.close()
-        await archive.close()
+    return Route(pool, desk)
 
 
 def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
@@ -170,7 +173,8 @@ async def run(settings: Settings) -> None:
         # Also here: what an API stored is started even when that API never comes back.
         reconciling = asyncio.create_task(reconcile_forever(parts.archive, client, settings.task_queue))
         async with build_worker(client, settings, parts):
-            log.worker_started(settings.task_queue, f"{relay.host}:{relay.port}")
+            further = {one.name: f"{one.host}:{one.port}" for one in settings.further_relays()}
+            log.worker_started(settings.task_queue, f"{relay.host}:{relay.port}", further)
             await stop.wait()
             log.worker_stopping(settings.shutdown_seconds)
             reconciling.cancel()

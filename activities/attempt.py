@@ -11,6 +11,7 @@ from datetime import datetime
 from activities.clock import ActivityClock
 from activities.consequences import draw_consequences
 from activities.parts import BulkContent, WorkerParts
+from activities.routes import Route
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.delivery import DueMessage
 from postwerk.archive.journal import Mark, Outcome
@@ -44,6 +45,7 @@ class BatchRun:
     parts: WorkerParts
     order: SendBatchInput
     bulk: BulkContent
+    route: Route
     clock: ActivityClock
     chance: float = field(default_factory=random.random)
     """Spreads the waits of runs; the messages of one run stay together, and come back together."""
@@ -81,7 +83,7 @@ class Attempt:
         return await self._hand_over(lease, mail, mark)
 
     async def _is_suspended(self) -> bool:
-        desk, lane, now = self._parts.desk, self._order.batch.lane, self._clock.now()
+        desk, lane, now = self._run.route.desk, self._order.batch.lane, self._clock.now()
         await desk.look(lane, now)
         return desk.suspensions.of_message(lane, self._message.address, now) is not None
 
@@ -180,10 +182,10 @@ class Attempt:
         milliseconds: int = 0,
         due_now: bool = False,
     ) -> bool:
+        state = self._state_after(decision.effect)
         now = self._clock.now()
         counts = decision.effect in (Effect.RETRY, Effect.AMBIGUOUS) and not due_now
         deferrals = self._message.deferrals + counts
-        state = self._state_after(decision.effect)
         reply = exchange.reply if exchange else None
         return await self._parts.journal.record(
             Outcome(
@@ -225,12 +227,14 @@ class Attempt:
         deadline = self._order.deadline_of(self._message.extra)
         if self._order.more_time and is_over(now, deadline):
             return to_microseconds(deadline)  # others in its batch go on; it has had its last attempt
+        # The schedule may have been changed during the transaction.
+        bulk = self._parts.contents.latest(self._order.batch.bulk_id, self._bulk)
         wait = next_wait(
             decision,
-            self._bulk.options.retry,
+            bulk.options.retry,
             deferrals=deferrals,
             attempts=self._number,
             chance=self._run.chance,
-            lane_waits=self._parts.desk.state(self._order.batch.lane).cools(now),
+            lane_waits=self._run.route.desk.state(self._order.batch.lane).cools(now),
         )
         return to_microseconds(next_attempt_at(wait, now, deadline))

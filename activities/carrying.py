@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import activity
@@ -36,8 +37,11 @@ class Carriage:
         self._run = run
         batch = run.order.batch
         self._lane = batch.lane
-        self.permits = Permits(run.parts.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock)
-        self._passed_over = PassedOver(run.parts.desk, batch.lane, run.clock)
+        self._pool = run.route.pool
+        self.permits = Permits(
+            run.route.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock, self._may_go_on
+        )
+        self._passed_over = PassedOver(run.route.desk, batch.lane, run.clock)
         self._due: deque[DueMessage] = deque()
         self._read_at = float("-inf")
         self._read_under: frozenset[str] = frozenset()
@@ -60,6 +64,8 @@ class Carriage:
         """An operation under way stops messages that are due; soon they say so themselves."""
         self.turned_away = False
         """The pace allows no further message soon: `permits` knows until when, and why."""
+        self.moved = False
+        """The bulk send goes over another relay from now on: so does what is left."""
 
     async def prepare(self) -> bool:
         """Whether there is a message to send, and it may go now; before a connection is asked for."""
@@ -68,7 +74,7 @@ class Carriage:
 
     async def _first_permit(self) -> bool:
         """Without a free connection none is leased yet: it would lapse, and nobody else could use it."""
-        if self._run.parts.pool.has_room(self._lane):
+        if self._pool.has_room(self._lane):
             self.turned_away = not await self.permits.look(len(self._due))
         else:
             self.turned_away = await self.permits.lane_rests()
@@ -142,7 +148,7 @@ class Carriage:
         finally:
             if lease is not None:
                 self._leases.discard(lease)
-                self._run.parts.pool.release(lease)
+                self._pool.release(lease)
 
     async def _next(self) -> DueMessage | None:
         """The next due message, unless there is a reason to send none."""
@@ -150,7 +156,7 @@ class Carriage:
             return None
         if not self.permits.free():
             if not await self.permits.take(len(self._due)):
-                self.turned_away = True
+                self.turned_away = not (self.stopped or self.moved)
                 return None
             if not await self._may_take():  # while it waited the send was held, or the page grew old
                 return None
@@ -163,7 +169,7 @@ class Carriage:
 
     @property
     def _halted(self) -> bool:
-        return self.unreachable is not None or self.turned_away
+        return self.unreachable is not None or self.turned_away or self.moved
 
     async def _has_message(self) -> bool:
         if await self._grew_old() or self._passed_over.may_return():
@@ -194,7 +200,7 @@ class Carriage:
 
     async def _load_page(self) -> None:
         batch, parts = self._run.order.batch, self._run.parts
-        await parts.desk.look_at_domains(self._lane, self._run.clock.now())
+        await self._run.route.desk.look_at_domains(self._lane, self._run.clock.now())
         under = await parts.stopping.look()
         async with parts.archive.reading() as connection:
             page = await due_messages(
@@ -254,15 +260,28 @@ class Carriage:
                 await Attempt(self._run, message).settle_cut_off()
 
     async def _may_go_on(self) -> bool:
+        """Whether the send still goes, and over this relay; by its options as they are now."""
+        bulk_id = self._run.order.batch.bulk_id
         if not self.stopped:
             self.stopped = activity.is_worker_shutdown() or not await self._run.parts.permission.may_send(
-                self._run.order.batch.bulk_id
+                bulk_id
             )
-        return not self.stopped
+        if self._run.parts.contents.is_outdated(bulk_id, self._run.bulk):
+            await self._read_options(bulk_id)
+        return not self.stopped and not self.moved
+
+    async def _read_options(self, bulk_id: str) -> None:
+        """They were changed: the rest of this run goes by the new ones. Another relay takes a new run."""
+        bulk = await self._run.parts.contents.of(bulk_id)
+        self._run = replace(self._run, bulk=bulk)
+        if bulk.options.relay_name != self._run.route.desk.relay:
+            self.moved = True
+        elif bulk.options.rate != self.permits.bulk_rate:
+            self.permits.change_rate(bulk.options.rate)
 
     def _call_for_help(self) -> None:
         """Whoever takes a message hires the next carrier, while messages and connections are left."""
-        if self._due and self.permits.ready() and self._run.parts.pool.has_room(self._lane):
+        if self._due and self.permits.ready() and self._pool.has_room(self._lane):
             self._hire(None)
 
     async def _helpers_connection(self) -> Lease | None:
@@ -281,9 +300,9 @@ class Carriage:
 
     async def _connection(self) -> Lease | None:
         """A helper's own connection; that there is no more of them does not trouble those at work."""
-        got = await self._run.parts.pool.acquire(self._lane, _NOW)
+        got = await self._pool.acquire(self._lane, _NOW)
         if isinstance(got, Exchange):
-            self._run.parts.pool.crowded(self._lane)
-            self._run.parts.pool.relay_refused()
+            self._pool.crowded(self._lane)
+            self._pool.relay_refused()
             return None
         return got

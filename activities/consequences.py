@@ -27,7 +27,7 @@ async def draw_consequences(run: BatchRun, address: str, decision: Decision, exc
 
 
 async def _tell(run: BatchRun, address: str, decision: Decision, exchange: Exchange) -> None:
-    batch, desk, watch = run.order.batch, run.parts.desk, run.parts.watch
+    batch, desk, watch = run.order.batch, run.route.desk, run.parts.watch
     desk.attempted(batch.lane)
     if decision.effect is Effect.DELIVER:
         await desk.went_through(batch.lane, address, run.clock.now())

@@ -18,7 +18,9 @@ from activities.coming_back import due_together, when_lane_may_go
 from activities.consequences import config_words, refusal_of
 from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
+from activities.lane_desk import LaneDesk
 from activities.parts import BulkContent, WorkerParts
+from activities.routes import Route
 from postwerk.archive import delivery, lanes
 from postwerk.archive.columns import from_microseconds
 from postwerk.archive.lanes import LaneState
@@ -43,6 +45,8 @@ BUSY_PAUSE = timedelta(seconds=5)
 CANCELLED = "BulkSendCancelled"
 """Type of the error that ends a batch because its bulk send is cancelled."""
 HELD_PAUSE = timedelta(seconds=10)
+UNKNOWN_PAUSE = timedelta(seconds=10)
+"""Until the next worker is asked whether it knows the relay; another one's settings may."""
 HELD_BACK = timedelta(seconds=2)
 HELD_LOOK = timedelta(minutes=5)
 JUST_NOW = timedelta(seconds=30)
@@ -68,24 +72,29 @@ class DeliveryActivities:
         async with heartbeating(), self._counted():
             if clock.now() >= order.deadline:  # no worker was there in time
                 raise deferred_until("the deadline is over", order.deadline, order.deadline, clock)
-            await self._wait_for_relay(order, clock)
-            carriage = Carriage(BatchRun(self._parts, order, await self._content(order), clock))
+            if not await self._parts.permission.may_send(order.batch.bulk_id):
+                raise await self._stopped(order, clock)
+            bulk = await self._content(order)
+            route = self._route(order, bulk, clock)
+            await self._wait_for_relay(order, clock, route.desk)
+            carriage = Carriage(BatchRun(self._parts, order, bulk, route, clock))
             try:
                 if await carriage.prepare():
-                    lease = await self._connect(order, clock, carriage)
-                    await self._carry(order, clock, carriage, lease)
+                    lease = await self._connect(order, clock, route, carriage)
+                    await self._carry(order, clock, route, carriage, lease)
             finally:
                 await carriage.permits.give_back()
-            return await self._report(order, clock, carriage)
+            return await self._report(order, clock, route.desk, carriage)
 
     @activity.defn
     async def hurry_batch(self, batch: BatchOrder) -> None:
         """What is deferred is due now, and lane and relay may be tried again."""
         now = ActivityClock().now()
+        bulk = await self._parts.current(batch.bulk_id)
         async with self._parts.archive.writing() as connection:
             await delivery.make_due(connection, batch, now)
             for name in (batch.lane, lanes.RELAY):
-                await lanes.end_cool_down(connection, self._parts.desk.relay, name, now - JUST_NOW)
+                await lanes.end_cool_down(connection, bulk.options.relay_name, name, now - JUST_NOW)
 
     @activity.defn
     async def settle_batch(self, order: SettleInput) -> Counts:
@@ -132,24 +141,32 @@ class DeliveryActivities:
         except NotFound as error:
             raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
 
-    async def _wait_for_relay(self, order: SendBatchInput, clock: ActivityClock) -> None:
-        """A stopped send, or a relay that gives no session, costs nobody an attempt: come back later."""
-        if not await self._parts.permission.may_send(order.batch.bulk_id):
-            raise await self._stopped(order, clock)
-        await self._parts.desk.look(order.batch.lane, clock.now())
-        relay = self._parts.desk.relay_state
-        if relay.cools(clock.now()):
-            raise await self._after_cool_down(order, clock, relay, "relay waits")
+    def _route(self, order: SendBatchInput, bulk: BulkContent, clock: ActivityClock) -> Route:
+        """Over a relay that this worker does not know nothing is sent, and never over another one instead."""
+        route = self._parts.route(bulk.options.relay)
+        if route is None:
+            words = f"this worker knows no relay {bulk.options.relay_name}; name it in POSTWERK_RELAYS"
+            back_at = clock.now() + pause(UNKNOWN_PAUSE * (1 + self._parts.chance.random()))
+            raise deferred_until(words, back_at, order.deadline, clock)
+        return route
+
+    async def _wait_for_relay(self, order: SendBatchInput, clock: ActivityClock, desk: LaneDesk) -> None:
+        """A relay that gives no session costs nobody an attempt: come back later."""
+        await desk.look(order.batch.lane, clock.now())
+        if desk.relay_state.cools(clock.now()):
+            raise await self._after_cool_down(order, clock, desk, desk.relay_state, "relay waits")
 
     async def _after_cool_down(
-        self, order: SendBatchInput, clock: ActivityClock, state: LaneState, words: str
+        self, order: SendBatchInput, clock: ActivityClock, desk: LaneDesk, state: LaneState, words: str
     ) -> ApplicationError:
         """Each batch comes back at a time of its own: thousands may wait for the same moment."""
-        place = await self._parts.desk.place_after(state.name, state.cool_until or clock.now())
+        place = await desk.place_after(state.name, state.cool_until or clock.now())
         return deferred_until(f"{words}: {state.reason}", from_microseconds(place), order.deadline, clock)
 
-    async def _connect(self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage) -> Lease:
-        pool, lane, desk = self._parts.pool, order.batch.lane, self._parts.desk
+    async def _connect(
+        self, order: SendBatchInput, clock: ActivityClock, route: Route, carriage: Carriage
+    ) -> Lease:
+        pool, lane, desk = route.pool, order.batch.lane, route.desk
         if pool.is_full(lane) or (self._is_crowded and pool.waiting(lane) >= FEW_WAITING):
             raise self._busy(order, clock)
         if desk.relay_state.failures and not await desk.may_probe(clock.now()):
@@ -159,7 +176,7 @@ class DeliveryActivities:
         if got is None:
             raise self._busy(order, clock)
         if isinstance(got, Exchange):
-            raise await self._no_session(order, clock, got)
+            raise await self._no_session(order, clock, route, got)
         await desk.session_works()
         return got
 
@@ -168,13 +185,15 @@ class DeliveryActivities:
         return deferred_until("all connections to the relay are busy", back_at, order.deadline, clock)
 
     async def _carry(
-        self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage, lease: Lease
+        self, order: SendBatchInput, clock: ActivityClock, route: Route, carriage: Carriage, lease: Lease
     ) -> None:
         await carriage.run(lease)
         if carriage.stopped:
             raise await self._stopped(order, clock)
+        if carriage.moved:
+            return
         if carriage.unreachable is not None:
-            raise await self._no_session(order, clock, carriage.unreachable)
+            raise await self._no_session(order, clock, route, carriage.unreachable)
 
     async def _stopped(self, order: SendBatchInput, clock: ActivityClock) -> ApplicationError:
         """Cancelled is for good, and need not wait for the word to come down the tree; held is not."""
@@ -183,11 +202,13 @@ class DeliveryActivities:
         back_at = clock.now() + pause(HELD_PAUSE)
         return deferred_until("held, or this worker stops", back_at, order.deadline, clock)
 
-    async def _report(self, order: SendBatchInput, clock: ActivityClock, carriage: Carriage) -> Counts:
+    async def _report(
+        self, order: SendBatchInput, clock: ActivityClock, desk: LaneDesk, carriage: Carriage
+    ) -> Counts:
         """Done, or back when the next message is due, and not before the lane allows it."""
         async with self._parts.archive.reading() as connection:
             left = await delivery.left_in_batch(connection, order.batch)
-            next_at = await due_together(connection, self._parts.desk, order.batch, left, clock.now())
+            next_at = await due_together(connection, desk, order.batch, left, clock.now())
             said = await delivery.last_reply_of_batch(connection, order.batch) if next_at else ""
         if next_at is None:
             log.batch_finished(
@@ -196,11 +217,14 @@ class DeliveryActivities:
             return left.counts
         still_open = sum(n for state, n in left.counts.states.items() if state in OPEN_STATES)
         words = f"{still_open} of {order.batch.messages} open; last reply: {plain_words(said)}"
-        if ends := when_lane_may_go(self._parts.desk, order.batch, next_at, clock.now()):
+        if carriage.moved:
+            back_at = max(next_at, clock.now())
+            raise deferred_until(f"{words}; goes over another relay now", back_at, order.deadline, clock)
+        if ends := when_lane_may_go(desk, order.batch, next_at, clock.now()):
             words, next_at = f"{words}; lane is suspended", ends
-        lane = self._parts.desk.state(order.batch.lane)
+        lane = desk.state(order.batch.lane)
         if lane.cool_until and max(next_at, clock.now()) < lane.cool_until:
-            raise await self._after_cool_down(order, clock, lane, f"{words}; lane cools down")
+            raise await self._after_cool_down(order, clock, desk, lane, f"{words}; lane cools down")
         if carriage.turned_away and carriage.permits.back_at:
             back_at = max(next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
@@ -209,23 +233,21 @@ class DeliveryActivities:
         raise deferred_until(words, next_at, order.deadline, clock)
 
     async def _no_session(
-        self, order: SendBatchInput, clock: ActivityClock, exchange: Exchange
+        self, order: SendBatchInput, clock: ActivityClock, route: Route, exchange: Exchange
     ) -> ApplicationError:
         """The relay takes no more connections than it has, or it is away, or it does not want us."""
-        if classify(exchange).bulk is BulkEffect.NONE and self._parts.pool.relay_refused():
+        if classify(exchange).bulk is BulkEffect.NONE and route.pool.relay_refused():
             return self._busy(order, clock)
-        return await self._unreachable(order, clock, exchange)
+        return await self._unreachable(order, clock, route.desk, exchange)
 
     async def _unreachable(
-        self, order: SendBatchInput, clock: ActivityClock, exchange: Exchange
+        self, order: SendBatchInput, clock: ActivityClock, desk: LaneDesk, exchange: Exchange
     ) -> ApplicationError:
         """No session: the relay cools down, what is due says so, and nobody loses an attempt (P5)."""
         now = clock.now()
         decision = classify(exchange)
         our_fault = decision.bulk is BulkEffect.CONFIG
-        relay = await self._parts.desk.session_failed(
-            refusal_of(decision, exchange), now, our_fault=our_fault
-        )
+        relay = await desk.session_failed(refusal_of(decision, exchange), now, our_fault=our_fault)
         async with self._parts.archive.writing() as connection:
             await delivery.note_unreachable(
                 connection, order.batch, exchange, decision.reason, now=now, shard=self._parts.shard
@@ -235,8 +257,8 @@ class DeliveryActivities:
             await self._parts.watch.our_fault(
                 order.batch.bulk_id, lanes.RELAY, await self._content(order), words
             )
-        log.relay_unreachable(words, relay.failures)
-        return await self._after_cool_down(order, clock, relay, f"no session: {words}")
+        log.relay_unreachable(desk.relay, words, relay.failures)
+        return await self._after_cool_down(order, clock, desk, relay, f"no session: {words}")
 
 
 async def _unless_stopping(waiting: Coroutine[Any, Any, T]) -> T | None:

@@ -101,7 +101,8 @@ class LaneDesk:
         if limit := self._lane_limit(lane, now):
             found.append(limit)
         if bulk_rate:
-            found.append(Limit.of(f"bulk:{bulk_id}", Rate.parse(bulk_rate), "bulk send"))
+            rate = Rate.parse(bulk_rate)
+            found.append(Limit.of(pace.bulk_scope(bulk_id, rate), rate, "bulk send"))
         return found
 
     def _lane_limit(self, lane: str, now: datetime) -> Limit | None:

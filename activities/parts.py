@@ -6,10 +6,11 @@ import asyncio
 import random
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from activities.lane_desk import LaneDesk
+from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
 from postwerk.archive import delivery as archive_delivery
 from postwerk.archive.counters import SHARDS
@@ -20,7 +21,6 @@ from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import NotFound
 from postwerk.mime.composer import Composer
-from postwerk.smtp.pool import ConnectionPool
 
 if TYPE_CHECKING:
     from activities.watch import BulkWatch
@@ -33,6 +33,8 @@ class BulkContent:
     content: Content
     options: BulkOptions
     composer: Composer
+    changes: int = 0
+    """How often the options had been changed."""
 
     @property
     def envelope_sender(self) -> str:
@@ -41,27 +43,48 @@ class BulkContent:
 
 
 class Contents:
-    """The contents in use, each loaded and compiled once."""
+    """The contents in use, each loaded and compiled once; their options anew when these were changed."""
 
     def __init__(self, archive: Archive, keep: int = 64) -> None:
         self._archive = archive
         self._keep = keep
         self._known: OrderedDict[str, BulkContent] = OrderedDict()
+        self._changes: Mapping[str, int] = {}
 
     async def of(self, bulk_id: str) -> BulkContent:
         """Raises NotFound."""
         known = self._known.get(bulk_id)
-        if known is None:
-            async with self._archive.reading() as connection:
-                found = await archive_delivery.bulk_content(connection, bulk_id)
-            if found is None:
-                raise NotFound(f"The archive holds no bulk send {bulk_id}.")
-            content, options, identity = found
-            known = self._known[bulk_id] = BulkContent(content, options, Composer(content, identity))
+        if known is None or self.is_outdated(bulk_id, known):
+            known = self._known[bulk_id] = await self._load(bulk_id, known)
             while len(self._known) > self._keep:
                 self._known.popitem(last=False)
         self._known.move_to_end(bulk_id)
         return known
+
+    def note_changes(self, changes: Mapping[str, int]) -> None:
+        """How often the options of each bulk send that sends now were changed, as just read."""
+        self._changes = changes
+
+    def latest(self, bulk_id: str, bulk: BulkContent) -> BulkContent:
+        """The newest that this process has read. Asks nobody."""
+        return self._known.get(bulk_id, bulk)
+
+    def is_outdated(self, bulk_id: str, bulk: BulkContent) -> bool:
+        """Whether its options were changed since they were read. Asks nobody."""
+        return bulk.changes < self._changes.get(bulk_id, 0)
+
+    async def _load(self, bulk_id: str, known: BulkContent | None) -> BulkContent:
+        async with self._archive.reading() as connection:
+            found = None if known else await archive_delivery.bulk_content(connection, bulk_id)
+            current = await archive_delivery.bulk_options(connection, bulk_id)
+        if current is None:
+            raise NotFound(f"The archive holds no bulk send {bulk_id}.")
+        options, changes = current
+        if known is not None:
+            return replace(known, options=options, changes=changes)
+        assert found is not None  # one view of the archive
+        content, _, identity = found
+        return BulkContent(content, options, Composer(content, identity), changes)
 
 
 class SendPermission:
@@ -71,8 +94,12 @@ class SendPermission:
     DENIED_SECONDS = 10.0
     """A send that this process had paused is not sent meanwhile, until the archive says so itself."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(
+        self, archive: Archive, note_changes: Callable[[Mapping[str, int]], None] | None = None
+    ) -> None:
+        """`note_changes` is told how often the options of each bulk send were changed, after each look."""
         self._archive = archive
+        self._note_changes = note_changes
         self._seen: dict[str, tuple[BulkState | None, float]] = {}
         self._config_errors: set[str] = set()
         self._denied: dict[str, float] = {}
@@ -126,12 +153,14 @@ class SendPermission:
         now = time.monotonic()
         async with self._archive.reading() as connection:
             found = await archive_delivery.bulk_states(connection, sorted({*self._seen, bulk_id}))
-        self._seen = {known: (state, now) for known, (state, _) in found.items() if state not in ENDED}
-        self._seen[bulk_id] = (found[bulk_id][0] if bulk_id in found else None, now)
-        self._config_errors = {known for known, (_, errors) in found.items() if errors}
-        for known, (state, _) in found.items():
-            if state is BulkState.PAUSED:
+        self._seen = {known: (one.state, now) for known, one in found.items() if one.state not in ENDED}
+        self._seen[bulk_id] = (found[bulk_id].state if bulk_id in found else None, now)
+        self._config_errors = {known for known, one in found.items() if one.config_errors}
+        for known, one in found.items():
+            if one.state is BulkState.PAUSED:
                 self._denied.pop(known, None)
+        if self._note_changes is not None:
+            self._note_changes({known: one.changes for known, one in found.items()})
 
 
 @dataclass(frozen=True)
@@ -140,16 +169,24 @@ class WorkerParts:
 
     archive: Archive
     journal: Journal
-    pool: ConnectionPool
+    routes: Routes
     contents: Contents
     permission: SendPermission
-    desk: LaneDesk
     watch: BulkWatch
     shard: int
     stopping: StoppingOperations
     most_batches: int = 100
     """In the hands of this process at a time."""
     chance: random.Random = field(default_factory=random.Random)
+
+    def route(self, relay: str) -> Route | None:
+        """To the relay of that name; None when this worker's settings do not know it."""
+        return self.routes.find(relay)
+
+    async def current(self, bulk_id: str) -> BulkContent:
+        """Content and options as they were a second ago at most. Raises NotFound."""
+        await self.permission.state_of(bulk_id)
+        return await self.contents.of(bulk_id)
 
 
 def shard_of_process(seed: int) -> int:

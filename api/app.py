@@ -11,18 +11,22 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
+from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
 from api.routes import (
     audit,
     bulk_sends,
+    changes,
     health,
     lanes,
     messages,
+    operations,
     queue,
     suppressions,
     suspensions,
@@ -39,6 +43,19 @@ from postwerk.settings import Settings, load_settings
 from workflows.client import connect
 
 log = logging.getLogger("postwerk.api")
+_ROOMS = (
+    bulk_sends,
+    changes,
+    uploads,
+    messages,
+    queue,
+    operations,
+    lanes,
+    suspensions,
+    suppressions,
+    audit,
+    health,
+)
 
 
 def create_app(parts: Parts | None = None) -> FastAPI:
@@ -71,7 +88,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Envelope)
-    for room in (bulk_sends, uploads, messages, queue, lanes, suspensions, suppressions, audit, health):
+    for room in _ROOMS:
         app.include_router(room.router)
     _complete_openapi(app)
     keep_queries_out_of_the_log()
@@ -122,16 +139,17 @@ def _config(settings: Settings) -> ApiConfig:
     )
 
 
-def _relay(settings: Settings) -> dict[str, str]:
-    """Name and server of the relay, where this process was told of one; to reach it is the workers' task."""
-    if not settings.relay_url.get_secret_value():
-        return {}
+def _relay(settings: Settings) -> dict[str, Any]:
+    """Names and servers of the relays this process was told of; to reach them is the workers' task."""
+    found: dict[str, Any] = {}
     try:
-        relay = settings.relay()
+        found["relays"] = {relay.name: f"{relay.host}:{relay.port}" for relay in settings.further_relays()}
+        if settings.relay_url.get_secret_value():
+            relay = settings.relay()
+            found |= {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
     except ConfigurationError as error:
-        log.warning("the relay's settings cannot be used here: %s", error.message)
-        return {}
-    return {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
+        log.warning("the relays' settings cannot be used here: %s", error.message)
+    return found
 
 
 def _complete_openapi(app: FastAPI) -> None:
@@ -144,10 +162,14 @@ def _complete_openapi(app: FastAPI) -> None:
             _, shapes = models_json_schema(
                 [
                     (BulkSendRequest, "validation"),
+                    (BulkSendChange, "validation"),
                     (SuppressionRequest, "validation"),
                     (LaneOrder, "validation"),
                     (RelayOrder, "validation"),
                     (SuspensionOrder, "validation"),
+                    (QueueOrder, "validation"),
+                    (ReasonOrder, "validation"),
+                    (RetryFailedOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

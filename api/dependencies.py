@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,13 +10,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.following import Follower
+from api.operator import Operator
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
 from api.waking import Waker
 from postwerk.archive.engine import Archive
-from postwerk.contracts.options import RetrySchedule
+from postwerk.contracts.options import DEFAULT_RELAY, RetrySchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,21 @@ class ApiConfig:
     """The relay's name, as workers know it; empty: the only one of which anything is remembered."""
     relay_server: str = ""
     """Its host and port, for people."""
+    relays: Mapping[str, str] = field(default_factory=dict)
+    """The further relays: host and port by name."""
     relay_rate: str = ""
-    """Messages to the relay at most, as written; empty: any number."""
+    """Messages to each relay at most, as written; empty: any number."""
     connections_per_lane: int = 20
     messages_per_connection: int = 100
+
+    @property
+    def relay_names(self) -> list[str]:
+        """Those that a bulk send may name, the default one first."""
+        return [DEFAULT_RELAY, *self.relays]
+
+    def server_of(self, relay: str) -> str | None:
+        """Host and port of a relay, where this process was told of it."""
+        return self.relays.get(relay) or (self.relay_server or None if relay == self.relay else None)
 
 
 class Parts:
@@ -53,13 +67,17 @@ class Parts:
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
         self.waker = Waker(client)
+        self.operator = Operator(archive, client, config.task_queue)
+        self.follower = Follower(archive, client)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     async def close(self) -> None:
         """End what runs in the background."""
+        await self.follower.close()
         await self.waker.close()
+        await self.operator.close()
         await self.queues.close()
         await self.survey.close()
 

@@ -185,6 +185,8 @@ class LaneList(_View):
 
     object: Literal["list"] = "list"
     relay: RelayView
+    relays: list[str]
+    """The names of all relays; `?relay=` asks for another one's lanes."""
     queued_as_of: datetime | None
     has_more: bool
     """There are more than `limit`."""

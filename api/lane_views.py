@@ -31,6 +31,7 @@ from postwerk.rules.suspending import Suspended, Suspensions
 def lane_view(
     request: Request,
     parts: Parts,
+    relay: str,
     state: LaneState,
     suspensions: Suspensions,
     use: LaneUse | None,
@@ -58,7 +59,7 @@ def lane_view(
             attempts_per_minute=use.attempts_per_minute if use else 0.0,
         ),
         queued=queued,
-        links={"self": f"{base_url(request, parts)}/v1/lanes/{state.name}"},
+        links={"self": f"{base_url(request, parts)}/v1/lanes/{state.name}{_asking_for(parts, relay)}"},
     )
 
 
@@ -69,15 +70,20 @@ def relay_view(request: Request, parts: Parts, name: str, state: LaneState) -> R
     rate = parts.config.relay_rate or None
     return RelayView(
         name=name,
-        server=parts.config.relay_server or None,
+        server=parts.config.server_of(name),
         state="cooling_down" if cools else "failing" if state.failures else "working",
         failures=state.failures,
         next_probe_at=state.cool_until if cools else trying if state.failures else None,
         cool_down=_cool_down(state, now),
         last_refusal=_last_refusal(state),
         rate=LimitView(value=rate, source="settings" if rate else None),
-        links={"self": f"{base_url(request, parts)}/v1/relay"},
+        links={"self": f"{base_url(request, parts)}/v1/relay{_asking_for(parts, name)}"},
     )
+
+
+def _asking_for(parts: Parts, relay: str) -> str:
+    """The default relay need not be named."""
+    return f"?relay={relay}" if relay in parts.config.relays else ""
 
 
 def limits_in_force(state: LaneState, config: ApiConfig, now: datetime) -> LimitsView:

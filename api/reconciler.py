@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
 from api.starting import Starter
-from postwerk.archive import reads
+from postwerk.archive import bulks, reads
 from postwerk.archive.engine import Archive
-from postwerk.archive.intake import erase_storing
+from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
+from postwerk.archive.operations import unfinished_operations
+from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
-from workflows.client import RPC_TIMEOUT
-from workflows.names import bulk_workflow_id
+from workflows.client import start_operation
+from workflows.standing import Standing, standing_of
 
 log = logging.getLogger("postwerk.reconciler")
 
@@ -49,13 +50,21 @@ class Reconciler:
         self._starter = Starter(archive, client, task_queue)
         self._known: dict[str, datetime] = {}
         """Queued sends that Temporal has for certain; they wait for a worker, not for us."""
+        self._broken: set[str] = set()
+        """Sends whose workflows were found failed once."""
         self._now = datetime.now(UTC)
 
     async def look(self, now: datetime) -> None:
         """One look at everything that is not ended."""
         self._now = now
         self._starter = Starter(self._archive, self._client, self._task_queue)
-        for step in (self.start_queued, self.repeat_cancels, self.restart_lost, self.erase_broken_off):
+        for step in (
+            self.start_queued,
+            self.repeat_cancels,
+            self.match_workflows,
+            self.finish_operations,
+            self.erase_broken_off,
+        ):
             await _guarded(step.__name__, step)
 
     async def start_queued(self) -> None:
@@ -74,12 +83,53 @@ class Reconciler:
         for bulk_id in await self._in_states(BulkState.CANCELLING):
             await _guarded(bulk_id, partial(self._starter.cancel, bulk_id, self._now))
 
-    async def restart_lost(self) -> None:
-        """Temporal's database was lost or restored: what the archive has left open goes on."""
+    async def match_workflows(self) -> None:
+        """What is open in the archive is carried by a workflow that runs, and that knows of a pause."""
         for bulk_id in await self._in_states(BulkState.RUNNING, BulkState.PAUSED):
-            if not await self._is_known(bulk_id):
-                log.warning("bulk send %s has lost its workflow; starting it again", bulk_id)
-                await _guarded(bulk_id, partial(self._start, bulk_id))
+            await _guarded(bulk_id, partial(self._match, bulk_id))
+
+    async def _match(self, bulk_id: str) -> None:
+        standing = await standing_of(self._client, bulk_id)
+        if standing is Standing.LOST:  # Temporal's database was lost or restored
+            log.warning("bulk send %s has lost its workflow; starting it again", bulk_id)
+            await self._start(bulk_id)
+        elif standing is Standing.STOPPED:
+            await self._stop(bulk_id)
+        elif standing is Standing.BROKEN:
+            await self._fail(bulk_id)
+        elif standing is Standing.RUNNING and await self._is_paused(bulk_id):
+            await self._starter.signal(bulk_id, "hold", HoldSignal(reason="paused"))
+
+    async def _is_paused(self, bulk_id: str) -> bool:
+        """Asked once more: it may have been released since the list was read."""
+        async with self._archive.reading() as connection:
+            return await bulks.bulk_state(connection, bulk_id) is BulkState.PAUSED
+
+    async def _stop(self, bulk_id: str) -> None:
+        """Terminated from outside, without a word to the archive: what is left of it ends cancelled, soon."""
+        log.warning("the workflow of bulk send %s was terminated; closing it", bulk_id)
+        async with self._archive.writing() as connection:
+            await begin_cancel(connection, bulk_id, "its workflow was terminated")
+
+    async def _fail(self, bulk_id: str) -> None:
+        """It ended by an accident; not closed at the first look, as it may be closing just now."""
+        if bulk_id not in self._broken:
+            self._broken.add(bulk_id)
+            return
+        log.warning("the workflow of bulk send %s has failed; closing it", bulk_id)
+        await close_failed(self._archive, bulk_id, self._now)
+        self._broken.discard(bulk_id)
+
+    async def finish_operations(self) -> None:
+        """What an operator wanted done, and whoever was to do it is gone."""
+        async with self._archive.reading() as connection:
+            unfinished = await unfinished_operations(connection)
+        for op in unfinished:
+            if op.created_at < self._now - STARTED_AFTER:
+                await _guarded(op.id, partial(self._start_operation, op.id))
+
+    async def _start_operation(self, operation_id: str) -> None:
+        await start_operation(self._client, operation_id, task_queue=self._task_queue)
 
     async def erase_broken_off(self) -> None:
         async with self._archive.reading() as connection:
@@ -93,16 +143,6 @@ class Reconciler:
     async def _in_states(self, *states: BulkState) -> list[str]:
         async with self._archive.reading() as connection:
             return await reads.bulk_sends_under_way(connection, states)
-
-    async def _is_known(self, bulk_id: str) -> bool:
-        handle = self._client.get_workflow_handle(bulk_workflow_id(bulk_id))
-        try:
-            await handle.describe(rpc_timeout=RPC_TIMEOUT)
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return True
 
 
 async def _guarded(what: str, do: Callable[[], Awaitable[object]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -45,14 +46,14 @@ class WorkerMemory:
 
 
 class Queued(NamedTuple):
-    """Open messages by lane, and when they were counted; None while the first count is not done."""
+    """Open messages by relay and lane, and when they were counted; None while the first count is not done."""
 
     as_of: datetime | None = None
-    lanes: Counter[str] | None = None
+    lanes: Mapping[str, Counter[str]] | None = None
 
 
 class QueueMemory:
-    """Open messages by lane: counted by one at a time, for all who ask."""
+    """Open messages by relay and lane: counted by one at a time, for all who ask."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -79,7 +80,7 @@ class QueueMemory:
         began, as_of = time.monotonic(), datetime.now(UTC)
         try:
             async with self._archive.reading() as connection:
-                self._known = Queued(as_of, await queues.open_by_lane(connection))
+                self._known = Queued(as_of, await queues.open_by_relay(connection))
             took = time.monotonic() - began
             self._good_until = began + took + max(QUEUES_FRESH_SECONDS, QUEUES_SHARE * took)
         finally:

@@ -74,6 +74,16 @@ class RetryRequest(_Request):
     jitter: float | None = Field(default=None, ge=0, le=0.5, strict=True)
 
 
+RetryInput = Annotated[
+    RetryRequest,
+    BeforeValidator(
+        lambda given: {"preset": given} if isinstance(given, str) else given,
+        json_schema_input_type=RetryRequest | Literal["bulk", "postfix"],
+    ),
+]
+"""A preset's name, or a schedule."""
+
+
 class AutoPauseRequest(_Request):
     """Pause by itself when more than this share of at least `min_sent` attempts bounced."""
 
@@ -108,16 +118,12 @@ class BulkSendRequest(_Request):
     recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
     deadline: DurationInput = None
     """One minute to seven days; five days if left out."""
-    retry: Annotated[
-        RetryRequest,
-        BeforeValidator(
-            lambda given: {"preset": given} if isinstance(given, str) else given,
-            json_schema_input_type=RetryRequest | Literal["bulk", "postfix"],
-        ),
-    ] = RetryRequest()
+    retry: RetryInput = RetryRequest()
     """A preset's name, or a schedule."""
     rate: StrictStr | None = Field(default=None, max_length=50)
     """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
+    relay: StrictStr | None = Field(default=None, max_length=50)
+    """Which relay takes its mail, by a name of the settings; the default one if left out."""
     auto_pause: AutoPauseRequest | None = None
     max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
     """So many refusals of our own settings or sender in a row pause the send."""
@@ -229,6 +235,7 @@ class WaitReason(StrEnum):
     HELD = "held"
     TEMPORAL_AWAY = "temporal_away"
     NO_WORKER = "no_worker"
+    UNKNOWN_RELAY = "unknown_relay"
     RELAY_DOWN = "relay_down"
     SUSPENDED = "suspended"
     COOLING_DOWN = "cooling_down"
@@ -271,6 +278,8 @@ class BulkSendView(BaseModel):
     deadline: datetime | None
     retry: RetryView
     rate: str | None
+    relay: str
+    """Name of the relay that takes its mail."""
     auto_pause: AutoPauseView | None
     max_consecutive_config_errors: int
     recipients_per_child: int | None

@@ -7,6 +7,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from pydantic import BaseModel
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -17,7 +18,7 @@ from postwerk.archive.plan import plan_batches
 from postwerk.contracts.orders import BulkSendInput
 from postwerk.rules.partition import SMALL_SEND
 from postwerk.rules.starting import start_order
-from workflows.client import cancel_bulk_send, start_bulk_send
+from workflows.client import cancel_bulk_send, signal_bulk_send, start_bulk_send
 
 log = logging.getLogger("postwerk.api")
 
@@ -69,6 +70,17 @@ class Starter:
             self._away("cancel", bulk_id, error)
             return False
         return await self._close(bulk_id, now)
+
+    async def signal(self, bulk_id: str, name: str, signal: BaseModel) -> bool | None:
+        """Signal the root workflow; False when none runs, None when Temporal is away."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await signal_bulk_send(self._client, bulk_id, name, signal)
+        except TEMPORAL_AWAY as error:
+            self._away(name, bulk_id, error)
+            return None
 
     async def _order(self, bulk_id: str, now: datetime) -> tuple[BulkSendInput, str]:
         async with self._archive.writing() as connection:

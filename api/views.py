@@ -141,6 +141,7 @@ def bulk_send_view(
             waits=[wait.total_seconds() for wait in retry.waits],
         ),
         rate=send.options.rate,
+        relay=send.options.relay_name,
         auto_pause=AutoPauseView(**send.options.auto_pause.model_dump()) if send.options.auto_pause else None,
         max_consecutive_config_errors=send.options.max_consecutive_config_errors,
         recipients_per_child=send.options.recipients_per_child,

@@ -24,12 +24,11 @@ from postwerk.archive.lanes import RELAY
 from postwerk.archive.operation_notes import OperationNote, operation_notes
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.archive.suspensions import suspensions_in_force
+from postwerk.contracts.options import DEFAULT_RELAY, BulkOptions
 from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState, MessageState
-from postwerk.errors import Conflict
+from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.suspending import Suspended
 
-DEFAULT_RELAY = "default"
-"""What workers call a relay that was given by its URL alone."""
 MOST_LANES = 20
 """So many resting lanes are looked at for one bulk send."""
 _MAY_MOVE = (BulkState.QUEUED, BulkState.RUNNING, BulkState.CANCELLING)
@@ -37,11 +36,12 @@ _MAY_MOVE = (BulkState.QUEUED, BulkState.RUNNING, BulkState.CANCELLING)
 
 @dataclass(frozen=True, slots=True)
 class MessageContext:
-    """What a page of messages stands in: their sends, the operations on them, lanes and relay."""
+    """What a page of messages stands in: their sends, the operations on them, lanes and relays."""
 
     sends: Mapping[str, BulkSend]
     operations: Mapping[str, OperationNote]
-    around: Surroundings
+    around: Mapping[str, Surroundings]
+    """By the relay, as `BulkOptions` name it."""
 
 
 class MessageInContext(NamedTuple):
@@ -54,21 +54,32 @@ class MessageInContext(NamedTuple):
     now: datetime
 
 
-async def relay_name(parts: Parts, connection: AsyncConnection) -> str:
-    """The relay's name by the settings, else the only one known. Raises Conflict when there are several."""
+async def relay_name(parts: Parts, connection: AsyncConnection, asked: str | None = None) -> str:
+    """The relay that is asked for, else the default one: by the settings, or the only one remembered.
+
+    Raises InvalidRequest for a name that is not known, Conflict when it is not clear which one is meant.
+    """
+    if asked is not None and asked not in parts.config.relay_names:
+        raise InvalidRequest(
+            f"There is no such relay; known are {', '.join(parts.config.relay_names)}.",
+            pointer="?relay",
+            code="unknown_relay",
+        )
+    if asked in parts.config.relays:
+        return str(asked)
     if parts.config.relay:
         return parts.config.relay
-    known = await queues.relays_known(connection)
+    known = [name for name in await queues.relays_known(connection) if name not in parts.config.relays]
     if len(known) > 1:
         raise Conflict("Several relays are known here; set POSTWERK_RELAY_URL for the API to say which.")
     return known[0] if known else DEFAULT_RELAY
 
 
 async def surroundings(
-    parts: Parts, connection: AsyncConnection, names: Iterable[str] | None
+    parts: Parts, connection: AsyncConnection, names: Iterable[str] | None, options: BulkOptions
 ) -> Surroundings:
-    """What these lanes, or (None) all, and the relay do; the workers are asked apart."""
-    relay = parts.config.relay or next(iter(await queues.relays_known(connection)), DEFAULT_RELAY)
+    """What these lanes, or (None) all, and the relay of a bulk send do; the workers are asked apart."""
+    relay = options.relay or await _default_relay(parts, connection)
     if names is None:
         states = {state.name: state for state in await lanes.all_lane_states(connection, relay)}
     else:
@@ -79,18 +90,40 @@ async def surroundings(
         relay=states.pop(RELAY, lanes.LaneState(RELAY)),
         lanes=states,
         relay_rate=parts.config.relay_rate,
+        unknown_relay="" if options.relay_name in parts.config.relay_names else options.relay_name,
         suspensions=await suspensions_in_force(connection, now),
     )
+
+
+async def _default_relay(parts: Parts, connection: AsyncConnection) -> str:
+    """As well as it is known here; one that may be wrong is better than no answer."""
+    if parts.config.relay:
+        return parts.config.relay
+    known = await queues.relays_known(connection)
+    return next((name for name in known if name not in parts.config.relays), DEFAULT_RELAY)
+
+
+async def surroundings_of(
+    parts: Parts, connection: AsyncConnection, sends: Iterable[BulkSend], names: Iterable[str] | None
+) -> dict[str, Surroundings]:
+    """Those of each relay that one of the sends goes over."""
+    lanes_meant = None if names is None else list(names)
+    one_of_each = {send.options.relay: send.options for send in sends}
+    return {
+        relay: await surroundings(parts, connection, lanes_meant, options)
+        for relay, options in one_of_each.items()
+    }
 
 
 async def context_of(
     parts: Parts, connection: AsyncConnection, messages: Sequence[Message]
 ) -> MessageContext:
     """What has to be known besides to tell of these messages; the workers are asked apart."""
+    sends = await reads.bulk_sends_named(connection, {message.bulk_id for message in messages})
     return MessageContext(
-        await reads.bulk_sends_named(connection, {message.bulk_id for message in messages}),
+        sends,
         await operation_notes(connection, {message.operation for message in messages if message.operation}),
-        await surroundings(parts, connection, {message.lane for message in messages}),
+        await surroundings_of(parts, connection, sends.values(), {message.lane for message in messages}),
     )
 
 
@@ -98,13 +131,15 @@ async def with_waits(
     parts: Parts, messages: Sequence[Message], context: MessageContext
 ) -> list[MessageInContext]:
     """Each message with what it waits for; no worker is asked for when none of them is open."""
-    around = context.around
+    all_around = context.around
     may_move = any(send.state in _MAY_MOVE for send in context.sends.values())
     if may_move and any(message.state in OPEN_STATES for message in messages):
-        around = replace(around, workers=await parts.workers.polling())
+        workers = await parts.workers.polling()
+        all_around = {relay: replace(one, workers=workers) for relay, one in all_around.items()}
     found = []
     for message in messages:
         send, operation = context.sends[message.bulk_id], context.operations.get(message.operation or "")
+        around = all_around[send.options.relay]
         wait = wait_of_message(message, send, around, operation)
         found.append(MessageInContext(message, send, wait, operation, around.now))
     return found
@@ -117,8 +152,11 @@ async def waits_of_sends(parts: Parts, sends: Sequence[BulkSend]) -> list[WaitsF
     moving = any(send.state in _MAY_MOVE for send in sends)
     workers = await parts.workers.polling() if moving else 0
     async with parts.archive.reading() as connection:
-        around = replace(await surroundings(parts, connection, None), workers=workers)
-        return [await _wait_of(connection, send, around) for send in sends]
+        around = await surroundings_of(parts, connection, sends, None)
+        return [
+            await _wait_of(connection, send, replace(around[send.options.relay], workers=workers))
+            for send in sends
+        ]
 
 
 async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surroundings) -> WaitsFor | None:

@@ -28,6 +28,8 @@ class Surroundings:
     relay: LaneState = field(default_factory=lambda: LaneState(""))
     lanes: Mapping[str, LaneState] = field(default_factory=dict)
     relay_rate: str = ""
+    unknown_relay: str = ""
+    """The name of the send's relay if the settings do not know it."""
     suspensions: Suspensions = field(default_factory=Suspensions)
 
     def lane(self, name: str) -> LaneState:
@@ -127,6 +129,9 @@ def _held_by(operation: OperationNote | None) -> WaitsFor:
 
 
 def _wait_of_relay(around: Surroundings) -> WaitsFor | None:
+    if around.unknown_relay:
+        detail = f"the settings name no relay {around.unknown_relay}; nothing of it goes over another one"
+        return WaitsFor(reason=WaitReason.UNKNOWN_RELAY, detail=detail)
     relay, now = around.relay, around.now
     why = relay.last_refusal if relay.origin == "session" else f"{relay.reason} ({relay.origin})"
     if relay.cools(now) and relay.cool_until is not None:

@@ -7,7 +7,7 @@ by the SDK itself, the same way the `temporal` command reads them.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +20,7 @@ from postwerk.rules.durations import bounded_duration, parse_duration
 from postwerk.rules.pace import Rate
 from postwerk.smtp.pool import PoolLimits
 from postwerk.smtp.relay import RelayConfig
+from postwerk.smtp.relays import read_relays
 
 
 def _duration(value: object) -> object:
@@ -47,15 +48,17 @@ class Settings(BaseSettings):
     """Where the archive is: sqlite+aiosqlite:///file or postgresql+asyncpg://user:password@host/database."""
     relay_url: SecretStr = SecretStr("")
     """The SMTP server that takes our mail: smtp://, smtp+starttls:// or smtps://, with user:password@."""
+    relays: SecretStr = SecretStr("")
+    """Further relays by name: backup=smtp://host:25,bulk=smtps://user:password@host; also one a line."""
     relay_ca_file: str | None = None
-    """Certificates to trust instead of the system's, for a relay with a private CA."""
+    """Certificates to trust instead of the system's, for relays with a private CA."""
     relay_pipelining: bool = True
-    """Send MAIL and RCPT together where the relay offers it (RFC 2920); off for one that gets it wrong."""
+    """Send MAIL and RCPT together where a relay offers it (RFC 2920); off for one that gets it wrong."""
     ehlo_name: str = "localhost"
-    """The name we greet the relay with (EHLO); the host name that belongs to our IP address."""
+    """The name we greet relays with (EHLO); the host name that belongs to our IP address."""
 
     relay_rate: str = ""
-    """Messages to the relay at most, all workers together: 100/s, 30/min,burst=5, 1000/h; empty: any."""
+    """Messages to each relay at most, all workers together: 100/s, 30/min,burst=5, 1000/h; empty: any."""
     cool_down: Duration = timedelta(minutes=1)
     """First rest of a lane after a rate reply; doubled while it is still refused."""
     cool_down_maximum: Duration = timedelta(hours=2)
@@ -68,7 +71,7 @@ class Settings(BaseSettings):
     connections_per_lane: int = Field(default=20, ge=1, le=1000)
     """SMTP connections at most, per lane and worker process."""
     relay_connections: int = Field(default=200, ge=1, le=10_000)
-    """SMTP connections to the relay at most, per worker process, all lanes together."""
+    """SMTP connections to each relay at most, per worker process, all lanes together."""
     messages_per_connection: int = Field(default=100, ge=1, le=100_000)
     concurrent_batches: int = Field(default=60, ge=1, le=5000)
     """Batches in the hands of one worker process at a time; the rest waits in Temporal."""
@@ -107,12 +110,18 @@ class Settings(BaseSettings):
                 "POSTWERK_RELAY_URL is not set; name the SMTP server that takes your mail, "
                 "e.g. smtp+starttls://user:password@mail.example.com:587"
             )
-        return RelayConfig.from_url(
-            url,
-            ehlo_name=self.ehlo_name,
-            ca_file=self.relay_ca_file,
-            pipelining=self.relay_pipelining,
-        )
+        return RelayConfig.from_url(url, **self._of_every_relay())
+
+    def further_relays(self) -> tuple[RelayConfig, ...]:
+        """Those beside the default one, in the order they are written."""
+        return read_relays(self.relays.get_secret_value(), **self._of_every_relay())
+
+    def _of_every_relay(self) -> dict[str, Any]:
+        return {
+            "ehlo_name": self.ehlo_name,
+            "ca_file": self.relay_ca_file,
+            "pipelining": self.relay_pipelining,
+        }
 
     def pool_limits(self) -> PoolLimits:
         return PoolLimits(

@@ -7,20 +7,24 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from api import bulk_orders
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of
+from api.operation_orders import read_reason
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken
+from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
 from api.views import bulk_send_view, checked, taken
 from api.waiting import waits_of_sends
+from api.who import By
 from postwerk.archive import reads
-from postwerk.archive.intake import NewBulkSend, begin_cancel, queue_bulk_send
+from postwerk.archive.intake import NewBulkSend, queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.starting import start_order
@@ -30,6 +34,12 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BulkSendRequest"}}},
+    }
+}
+
+_REASON: dict[str, Any] = {
+    "requestBody": {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ReasonOrder"}}},
     }
 }
 
@@ -53,7 +63,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     """
     only_parameters(request, "dry_run")  # a misspelt one must not send mail
     wanted, entries = await _read(request, parts)
-    new = new_bulk_send(wanted, parts.config.retry, parts.now())
+    new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
     if dry_run:
         found = checked(len(entries), await check_request(entries))
         return Response(found.model_dump_json(), media_type="application/json")
@@ -108,7 +118,7 @@ async def list_all(
 @router.get("/{bulk_id}", response_model=BulkSendView, responses=problems(404, 422, 503))
 async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
     """One bulk send: state, counts, rate and end in sight."""
-    return await _view(request, parts, bulk_id_of(bulk_id))
+    return await view_of(request, parts, bulk_id_of(bulk_id))
 
 
 @router.post(
@@ -126,26 +136,49 @@ async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView
         queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
-    return await _view(request, parts, bulk_id)
+    return await view_of(request, parts, bulk_id)
 
 
 @router.post(
-    "/{bulk_id}/cancel", status_code=202, response_model=BulkSendView, responses=problems(404, 409, 422, 503)
+    "/{bulk_id}/cancel",
+    status_code=202,
+    response_model=BulkSendView,
+    responses=problems(400, 404, 409, 413, 422, 503),
+    openapi_extra=_REASON,
 )
-async def cancel(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
+async def cancel(request: Request, parts: UseParts, actor: By, bulk_id: str) -> BulkSendView:
     """Stop for good: every message not yet handed over ends `cancelled`. Calling it again changes nothing."""
     bulk_id = bulk_id_of(bulk_id)
-    async with parts.archive.writing() as connection:
-        state = await begin_cancel(connection, bulk_id, "cancelled by the API")
-    if state in (BulkState.COMPLETED, BulkState.FAILED):
-        raise Conflict(f"This bulk send is {state}; there is nothing left to cancel.")
-    if state is BulkState.CANCELLING:
-        await parts.starter.cancel(bulk_id, parts.now())
-    return await _view(request, parts, bulk_id)
+    await bulk_orders.cancel(parts, bulk_id, await read_reason(request, required=False), actor)
+    return await view_of(request, parts, bulk_id)
 
 
-async def _view(request: Request, parts: Parts, bulk_id: str) -> BulkSendView:
-    async with parts.archive.reading() as connection:
-        send = await reads.bulk_send(connection, bulk_id)
-    [waits_for] = await waits_of_sends(parts, [send])
-    return bulk_send_view(request, parts, send, waits_for)
+@router.post(
+    "/{bulk_id}/pause",
+    status_code=202,
+    response_model=BulkSendView,
+    responses=problems(400, 404, 409, 413, 422, 503),
+    openapi_extra=_REASON,
+)
+async def pause(request: Request, parts: UseParts, actor: By, bulk_id: str) -> BulkSendView:
+    """Stop for now: no SMTP transaction starts later than five seconds after the answer.
+
+    Its clock stands still: the deadline moves by the time it is paused.
+    """
+    bulk_id = bulk_id_of(bulk_id)
+    await bulk_orders.pause(parts, bulk_id, await read_reason(request, required=True), actor)
+    return await view_of(request, parts, bulk_id)
+
+
+@router.post(
+    "/{bulk_id}/resume",
+    status_code=202,
+    response_model=BulkSendView,
+    responses=problems(400, 404, 409, 413, 422, 503),
+    openapi_extra=_REASON,
+)
+async def resume(request: Request, parts: UseParts, actor: By, bulk_id: str) -> BulkSendView:
+    """Go on with a paused send. One that is not paused goes on as it is."""
+    bulk_id = bulk_id_of(bulk_id)
+    await bulk_orders.resume(parts, bulk_id, await read_reason(request, required=False), actor)
+    return await view_of(request, parts, bulk_id)

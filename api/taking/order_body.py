@@ -17,7 +17,11 @@ T = TypeVar("T", bound=BaseModel)
 
 async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
     """The body as a JSON object. Raises MalformedBody, InvalidRequest, TooLarge."""
-    body = await whole_body(request, most_bytes)
+    return object_of(await whole_body(request, most_bytes))
+
+
+def object_of(body: bytes) -> dict[str, Any]:
+    """Raises MalformedBody, InvalidRequest."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

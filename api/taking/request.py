@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
 from postwerk.contracts.options import (
     DEFAULT_DEADLINE,
+    DEFAULT_RELAY,
     RETRY_PRESETS,
     AutoPause,
     BulkOptions,
@@ -53,8 +54,13 @@ def read_fields(shape: type[T], document: dict[str, Any]) -> T:
         ) from error
 
 
-def new_bulk_send(request: BulkSendRequest, defaults: RetrySchedule, now: datetime) -> NewBulkSend:
-    """What will be stored. Raises InvalidRequest pointing at the field."""
+def new_bulk_send(
+    request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str], now: datetime
+) -> NewBulkSend:
+    """What will be stored. Raises InvalidRequest pointing at the field.
+
+    `defaults` stands for what a retry schedule leaves out; `relays` are the names that are known.
+    """
     if request.open and request.validation == "strict":
         raise InvalidRequest(
             "Strict validation needs all recipients in this request; leave out `open`.",
@@ -67,7 +73,7 @@ def new_bulk_send(request: BulkSendRequest, defaults: RetrySchedule, now: dateti
         id=new_bulk_id(),
         name=check_name(request.name),
         content=_content(request),
-        options=_options(request, defaults),
+        options=_options(request, defaults, relays),
         metadata=request.metadata,
         created_at=now,
     )
@@ -94,7 +100,7 @@ def _content(request: BulkSendRequest) -> Content:
     return content
 
 
-def _options(request: BulkSendRequest, defaults: RetrySchedule) -> BulkOptions:
+def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:
     deadline = DEFAULT_DEADLINE
     if request.deadline is not None:
         deadline = bounded_duration(
@@ -103,8 +109,9 @@ def _options(request: BulkSendRequest, defaults: RetrySchedule) -> BulkOptions:
     return BulkOptions(
         recipients_per_child=request.recipients_per_child,
         deadline=deadline,
-        retry=_retry(request.retry, defaults),
-        rate=str(Rate.parse(request.rate, pointer="#/rate")) if request.rate is not None else None,
+        retry=read_retry(request.retry, defaults),
+        rate=read_rate(request.rate),
+        relay=read_relay(request.relay, relays),
         auto_pause=AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
         max_consecutive_config_errors=request.max_consecutive_config_errors,
         on_ambiguous=request.on_ambiguous,
@@ -112,7 +119,24 @@ def _options(request: BulkSendRequest, defaults: RetrySchedule) -> BulkOptions:
     )
 
 
-def _retry(given: RetryRequest, defaults: RetrySchedule) -> RetrySchedule:
+def read_rate(given: str | None) -> str | None:
+    """As it is stored. Raises InvalidRequest."""
+    return None if given is None else str(Rate.parse(given, pointer="#/rate"))
+
+
+def read_relay(given: str | None, known: Collection[str]) -> str:
+    """As it is stored: empty for the default one. Raises InvalidRequest naming those that are known."""
+    if given is not None and given not in known:
+        raise InvalidRequest(
+            f"There is no relay of this name here; known are {', '.join(known)}.",
+            pointer="#/relay",
+            code="unknown_relay",
+        )
+    return "" if given in (None, DEFAULT_RELAY) else str(given)
+
+
+def read_retry(given: RetryRequest, defaults: RetrySchedule) -> RetrySchedule:
+    """The schedule that is meant. Raises InvalidRequest."""
     chosen = (RETRY_PRESETS[given.preset] if given.preset else defaults).model_dump()
     for name in ("factor", "jitter"):
         if getattr(given, name) is not None:

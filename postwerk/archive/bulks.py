@@ -95,6 +95,17 @@ async def move_bulk(
     return done.rowcount == 1
 
 
+async def unpause_unstarted(connection: AsyncConnection, bulk_id: str) -> None:
+    """Its workflow has not begun, or was lost: what starts it finds it as if it had not been paused."""
+    await connection.execute(
+        text("""
+            UPDATE bulk_send SET state = CASE WHEN started_at IS NULL THEN 'queued' ELSE 'running' END,
+                held_at = NULL, reason = '' WHERE id = :id AND state = 'paused'
+        """),
+        {"id": bulk_id},
+    )
+
+
 async def set_deadline(connection: AsyncConnection, bulk_id: str, deadline: datetime) -> None:
     """Change the deadline of a send that has begun; ended ones keep theirs."""
     await connection.execute(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import bindparam, text
@@ -56,11 +56,12 @@ _BULK_CONTENT = text("""
     SELECT content.document, bulk_send.options, bulk_send.accepted_at
     FROM bulk_send JOIN content ON content.id = bulk_send.content_id WHERE bulk_send.id = :bulk_id
 """)
+_BULK_OPTIONS = text("SELECT options, changes FROM bulk_send WHERE id = :bulk_id")
 _BULK_STATES = text(
-    "SELECT id, state, config_errors FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))"
+    "SELECT id, state, config_errors, changes FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))"
 )
 _BULK_STATES_POSTGRESQL = text(
-    "SELECT id, state, config_errors FROM bulk_send "
+    "SELECT id, state, config_errors, changes FROM bulk_send "
     "WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))"
 )
 
@@ -78,6 +79,16 @@ class DueMessage:
     deferrals: int
     extra: timedelta = timedelta(0)
     """So much later than the batch's is its own deadline."""
+
+
+class BulkStanding(NamedTuple):
+    """What a worker looks at each second while it sends."""
+
+    state: BulkState
+    config_errors: int
+    """How often in a row our own settings were refused."""
+    changes: int = 0
+    """How often its options were changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +233,16 @@ async def bulk_content(
     )
 
 
-async def bulk_states(connection: AsyncConnection, bulk_ids: list[str]) -> dict[str, tuple[BulkState, int]]:
-    """For each that exists its state, and how often in a row our own settings were refused."""
+async def bulk_options(connection: AsyncConnection, bulk_id: str) -> tuple[BulkOptions, int] | None:
+    """How it is to be carried now, and how often that was changed; None when it is not in the archive."""
+    row = (await connection.execute(_BULK_OPTIONS, {"bulk_id": bulk_id})).one_or_none()
+    return None if row is None else (BulkOptions.model_validate_json(row.options), row.changes)
+
+
+async def bulk_states(connection: AsyncConnection, bulk_ids: list[str]) -> dict[str, BulkStanding]:
+    """How each of those that exist stands."""
     statement = _BULK_STATES if connection.dialect.name == "sqlite" else _BULK_STATES_POSTGRESQL
     rows = await connection.execute(statement, {"ids": orjson.dumps(bulk_ids).decode()})
-    return {bulk_id: (BulkState(state), errors) for bulk_id, state, errors in rows}
+    return {
+        bulk_id: BulkStanding(BulkState(state), errors, changes) for bulk_id, state, errors, changes in rows
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import orjson
@@ -13,8 +13,10 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
-from postwerk.archive.bulks import ROWS_PER_COMMIT, finish_bulk, settle_some
+from postwerk.archive.bulks import ROWS_PER_COMMIT, finish_bulk, open_range, settle_some
+from postwerk.archive.columns import to_microseconds
 from postwerk.archive.counters import add_to_counters
+from postwerk.archive.engine import Archive
 from postwerk.archive.tables import BulkSendRow
 from postwerk.contracts.content import Content
 from postwerk.contracts.options import BulkOptions
@@ -174,13 +176,49 @@ async def begin_cancel(connection: AsyncConnection, bulk_id: str, reason: str) -
     return BulkState(state)
 
 
+# A worker that is told to stop lets its transactions come to their end: ten minutes for the final reply
+# (RFC 5321 4.5.3.2). What is marked so for longer belongs to one that is dead.
+_STILL_SENDING = timedelta(minutes=11)
+_SENDING = text("SELECT COALESCE(sum(n), 0) FROM counter WHERE bulk_id = :bulk_id AND state = 'sending'")
+_SENDING_LATELY = text("""
+    SELECT 1 FROM message WHERE bulk_id = :bulk_id AND state = 'sending' AND changed_at > :since LIMIT 1
+""")
+
+
+async def is_still_sending(connection: AsyncConnection, bulk_id: str, now: datetime) -> bool:
+    """Whether attempts of the send may still be under way, though no workflow carries it any more."""
+    if not (await connection.execute(_SENDING, {"bulk_id": bulk_id})).scalar_one():
+        return False
+    where = {"bulk_id": bulk_id, "since": to_microseconds(now - _STILL_SENDING)}
+    return (await connection.execute(_SENDING_LATELY, where)).first() is not None
+
+
+async def close_failed(archive: Archive, bulk_id: str, now: datetime) -> None:
+    """Close a send whose workflow failed: what is open ends failed. In small commits."""
+    async with archive.reading() as connection:
+        if await is_still_sending(connection, bulk_id, now):
+            return
+        left = await open_range(connection, bulk_id)
+    for first in range(left[0], left[1] + 1, ROWS_PER_COMMIT) if left else ():
+        last = first + ROWS_PER_COMMIT - 1
+        async with archive.writing() as connection:
+            await settle_some(
+                connection, bulk_id, first, last, MessageState.FAILED, now=now, shard=INTAKE_SHARD
+            )
+    async with archive.writing() as connection:
+        await finish_bulk(connection, bulk_id, BulkState.FAILED, now=now, reason="its workflow failed")
+
+
 async def cancel_unstarted(
     connection: AsyncConnection, bulk_id: str, now: datetime, after: int = 0
 ) -> int | None:
     """Cancel the next open messages of a send that no workflow carries; None when it is closed.
 
-    Answers the last seq done, to go on `after` it in the next transaction.
+    Answers the last seq done, to go on `after` it in the next transaction. While attempts of it may be under
+    way nothing is done, and their true outcomes are recorded.
     """
+    if await is_still_sending(connection, bulk_id, now):
+        return after
     first = (await connection.execute(_NEXT_OPEN, {"bulk_id": bulk_id, "after": after})).scalar_one_or_none()
     if first is None:
         await finish_bulk(connection, bulk_id, BulkState.CANCELLED, now=now)

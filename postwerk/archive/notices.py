@@ -146,7 +146,7 @@ async def store_notice(connection: AsyncConnection, about: ToldSend, new: NewNot
     )
     if not told.rowcount:
         return False
-    options = BulkOptions(retry=about.options.retry)
+    options = BulkOptions(retry=about.options.retry, relay=about.options.relay)
     send = NewBulkSend(notice_id, f"notice: {new.kind}", new.content, options, None, now, notice_of=about.id)
     await store_bulk_send(connection, send, BulkState.STORING)
     to = [new_recipient(box.model_dump()) for box in about.notify.to]

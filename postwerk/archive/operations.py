@@ -259,6 +259,16 @@ async def note_page(
     return further
 
 
+async def note_matched(connection: AsyncConnection, op: Operation, matched: int) -> Operation:
+    """How many it means, counted beforehand; at its end the number is exact."""
+    await connection.execute(
+        update(OperationRow)
+        .where(col(OperationRow.id) == op.id, col(OperationRow.matched).is_(None))
+        .values(matched=matched)
+    )
+    return replace(op, matched=matched)
+
+
 async def _is_to_tell(connection: AsyncConnection, op: Operation) -> bool:
     query = select(_BATCH.number).where(_BATCH.operation == op.id).limit(1)
     return (await connection.execute(query)).first() is not None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from postwerk.rules.pace import SECOND, Limit, narrowest, reserve
+from postwerk.rules.pace import SECOND, Limit, Rate, narrowest, reserve
 
 AHEAD = 5 * SECOND
 """Permits are given out for this long in advance: long enough that none falls due unused."""
@@ -33,6 +33,15 @@ _QUICKEN = text("""
 _STANDING = text("SELECT scope, tat FROM pace WHERE scope IN :scopes").bindparams(
     bindparam("scopes", expanding=True)
 )
+
+
+def bulk_scope(bulk_id: str, rate: Rate) -> str:
+    """The scope of a bulk send's own rate.
+
+    Each rate has its own: a worker that learns of a change a second later takes its last permits at the old
+    rate from the old scope, and pushes nothing of the new one into the future.
+    """
+    return f"bulk:{bulk_id}:{rate}"
 
 
 class Block(NamedTuple):

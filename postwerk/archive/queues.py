@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import from_microseconds
 from postwerk.archive.plan import OTHER_LANE, SMALL_LANE
 from postwerk.archive.tables import RARE_STATES
+from postwerk.contracts.options import DEFAULT_RELAY
 from postwerk.rules.providers import is_provider
 
 LOOKED_AT = 2000
@@ -24,10 +26,10 @@ _SENDS_AT_ONCE = 500
 _OPEN = "state IN ('queued', 'sending', 'deferred', 'held')"
 _UNDER_WAY = text(f"""
     SELECT bulk_send.id, bulk_send.batches,
-        sum(CASE WHEN counter.{_OPEN} THEN n ELSE 0 END), sum(n)
+        sum(CASE WHEN counter.{_OPEN} THEN n ELSE 0 END), sum(n), bulk_send.options
     FROM bulk_send JOIN counter ON counter.bulk_id = bulk_send.id
     WHERE bulk_send.state IN ('queued', 'running', 'paused', 'cancelling')
-    GROUP BY bulk_send.id, bulk_send.batches
+    GROUP BY bulk_send.id, bulk_send.batches, bulk_send.options
 """)
 _OF = "SELECT bulk_id, lane, count(*) FROM message WHERE bulk_id IN :ids"
 # The plus keeps SQLite from walking the index of lanes, where each row costs a look into the table; by the
@@ -94,20 +96,35 @@ class NextDeferred:
     address: str = ""
 
 
+class _Send(NamedTuple):
+    bulk_id: str
+    batches: int | None
+    still_open: int
+    all_of_it: int
+
+
 async def relays_known(connection: AsyncConnection) -> list[str]:
     """The names of the relays of which anything is remembered."""
     return list((await connection.execute(_RELAYS)).scalars())
 
 
-async def open_by_lane(connection: AsyncConnection) -> Counter[str]:
-    """How many open messages of started bulk sends wait in each lane; lanes without any are left out.
+async def open_by_relay(connection: AsyncConnection) -> defaultdict[str, Counter[str]]:
+    """How many open messages of started bulk sends wait for each relay, by lane; none are left out."""
+    sends: defaultdict[str, list[_Send]] = defaultdict(list)
+    for *send, options in await connection.execute(_UNDER_WAY):
+        sends[orjson.loads(options).get("relay") or DEFAULT_RELAY].append(_Send(*send))
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for relay, rows in sends.items():
+        found[relay] = await _open_by_lane(connection, rows)
+    return found
 
-    Of each send the smaller side is counted, open or final: the totals stand in the index of lanes.
-    """
+
+async def _open_by_lane(connection: AsyncConnection, sends: Iterable[_Send]) -> Counter[str]:
+    """Of each send the smaller side is counted, open or final: the totals stand in the index of lanes."""
     unplanned: list[str] = []
     few_open: list[str] = []
     mostly_open: list[str] = []
-    for bulk_id, batches, still_open, all_of_it in await connection.execute(_UNDER_WAY):
+    for bulk_id, batches, still_open, all_of_it in sends:
         if batches is None:
             unplanned.append(bulk_id)
         elif still_open > 0:

@@ -230,7 +230,7 @@ class LaneRow(SQLModel, table=True):
 
 
 class PaceRow(SQLModel, table=True):
-    """Where a rate limit stands (GCRA): `relay:...`, `lane:.../...` or `bulk:...`. Microseconds."""
+    """Where a rate limit stands (GCRA): `relay:...`, `lane:.../...` or `bulk:...:...`. Microseconds."""
 
     __tablename__: ClassVar[str] = "pace"
 

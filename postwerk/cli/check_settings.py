@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from postwerk.archive.engine import parse_database_url
 from postwerk.settings import Settings, load_settings
+from postwerk.smtp.relays import shown_relay
 
 _PREFIX = "POSTWERK_"
 _PASSWORD = re.compile(r"(://[^/:@]*):.*@")
@@ -24,6 +25,7 @@ def run(_given: argparse.Namespace) -> int:
     settings.retry_schedule()
     if settings.relay_url.get_secret_value():
         settings.relay()
+    settings.further_relays()
     for line in [*setting_lines(settings), *_temporal_lines()]:
         print(line)
     for name in unknown_names():
@@ -34,10 +36,17 @@ def run(_given: argparse.Namespace) -> int:
 def setting_lines(settings: Settings) -> list[str]:
     """NAME=value for each setting; what was set by hand is marked, a password is not shown."""
     return [
-        f"{_PREFIX}{name.upper()}={shown(getattr(settings, name))}"
+        f"{_PREFIX}{name.upper()}={_shown_setting(settings, name)}"
         + ("" if name in settings.model_fields_set else "   (default)")
         for name in Settings.model_fields
     ]
+
+
+def _shown_setting(settings: Settings, name: str) -> str:
+    """Several relays in one value have several passwords."""
+    if name == "relays":
+        return ",".join(shown_relay(relay) for relay in settings.further_relays())
+    return shown(getattr(settings, name))
 
 
 def shown(value: object) -> str:

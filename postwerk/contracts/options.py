@@ -15,6 +15,10 @@ MOST_CONFIG_ERRORS = 10
 """So many failures of our own settings in a row pause a bulk send."""
 
 
+DEFAULT_RELAY = "default"
+"""Name of the relay that POSTWERK_RELAY_URL says; the others have theirs from POSTWERK_RELAYS."""
+
+
 class OnAmbiguous(StrEnum):
     """What becomes of a message whose dot was written and whose reply was never read (RFC 1047)."""
 
@@ -102,3 +106,9 @@ class BulkOptions(BaseModel):
     notify: Notify | None = None
     auto_pause: AutoPause | None = None
     max_consecutive_config_errors: int = MOST_CONFIG_ERRORS
+    relay: str = ""
+    """Name of the relay that takes its mail; empty: the default one."""
+
+    @property
+    def relay_name(self) -> str:
+        return self.relay or DEFAULT_RELAY

@@ -30,8 +30,10 @@ def configure_logging(level: str) -> None:
     )
 
 
-def worker_started(task_queue: str, relay: str) -> None:
-    _log.info("worker started", task_queue=task_queue, relay=relay)
+def worker_started(task_queue: str, relay: str, further: dict[str, str]) -> None:
+    """`further`: the other relays by name."""
+    more = {"relays": further} if further else {}
+    _log.info("worker started", task_queue=task_queue, relay=relay, **more)
 
 
 def worker_stopping(grace_seconds: float) -> None:
@@ -53,8 +55,13 @@ def batch_finished(bulk_id: str, batch: int, counts: dict[str, int]) -> None:
     _log.info("batch finished", bulk=bulk_id, batch=batch, **counts)
 
 
-def relay_unreachable(reason: str, failures: int) -> None:
-    _log.warning("no session with the relay", reason=reason, in_a_row=failures)
+def relay_unreachable(relay: str, reason: str, failures: int) -> None:
+    _log.warning("no session with the relay", relay=relay, reason=reason, in_a_row=failures)
+
+
+def relay_unknown(relay: str, known: list[str]) -> None:
+    """A bulk send names a relay that this worker's settings do not; its mail waits."""
+    _log.error("relay not known to this worker, its mail waits", relay=relay, known=known)
 
 
 def attempt_made(bulk_id: str, seq: int, outcome: str, reason: str, stage: str, code: int | None) -> None:

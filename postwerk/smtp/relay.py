@@ -124,6 +124,11 @@ class RelayConfig:
         }
         return cls(**(settings | overrides))
 
+    @property
+    def scheme(self) -> str:
+        """As in the URL."""
+        return next(scheme for scheme, (security, _) in _SCHEMES.items() if security is self.security)
+
     @cached_property
     def tls_context(self) -> ssl.SSLContext:
         """Verifies chain and name, TLS 1.2 at least; built once, for it costs some 20 ms."""

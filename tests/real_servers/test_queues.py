@@ -51,7 +51,7 @@ async def test_open_messages_are_counted_by_lane(archive: Archive, finished: int
     await settle(archive, first, "delivered", 1, finished)
 
     async with archive.reading() as connection:
-        found = await queues.open_by_lane(connection)
+        found = (await queues.open_by_relay(connection))["default"]
     gmail, yahoo = 5 + max(20 - finished, 0), min(30 - finished, 10)
     assert found == Counter({"gmail.com": gmail, "yahoo.com": yahoo}) == +found
 
@@ -63,7 +63,7 @@ async def test_held_messages_are_open_ones(archive: Archive, last: int) -> None:
     await settle(archive, first, "held", 1, last)
 
     async with archive.reading() as connection:
-        found = await queues.open_by_lane(connection)
+        found = (await queues.open_by_relay(connection))["default"]
     assert found == Counter({"gmail.com": 5 + min(last, 15), "yahoo.com": 10})
 
 
@@ -76,7 +76,7 @@ async def test_what_is_ended_or_not_started_waits_in_no_lane(archive: Archive) -
                 text("UPDATE bulk_send SET state = :state WHERE id = :id"), {"id": bulk_id, "state": state}
             )
     async with archive.reading() as connection:
-        assert await queues.open_by_lane(connection) == Counter()
+        assert await queues.open_by_relay(connection) == {}
 
 
 async def test_before_it_is_planned_small_domains_count_as_the_lane_other(archive: Archive) -> None:
@@ -87,7 +87,7 @@ async def test_before_it_is_planned_small_domains_count_as_the_lane_other(archiv
         )
         await connection.execute(text("UPDATE bulk_send SET batches = NULL"))
     async with archive.reading() as connection:
-        found = await queues.open_by_lane(connection)
+        found = (await queues.open_by_relay(connection))["default"]
     assert found == Counter({"gmail.com": 2, "big.example": 12, "other": 4})
 
 

@@ -1,0 +1,93 @@
+"""Pausing, resuming and cancelling a whole bulk send: first in the archive, then in Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from api.dependencies import Parts
+from api.errors import Unavailable
+from postwerk.archive import bulks, reads
+from postwerk.archive.audit import Actor, write_audit
+from postwerk.archive.intake import begin_cancel
+from postwerk.archive.reads import BulkSend
+from postwerk.contracts.orders import DeadlineSignal, HoldSignal
+from postwerk.contracts.states import ENDED, BulkState
+from postwerk.errors import Conflict
+
+RESUMED_WITHIN = 2.0
+"""Seconds a caller waits for the workflow to take note of a release."""
+LOOK = 0.05
+
+
+async def pause(parts: Parts, bulk_id: str, reason: str, actor: Actor) -> None:
+    """From this commit on no worker starts another transaction for longer than a second (P6).
+
+    Raises NotFound, Conflict. The workflow is told now or by the reconciler.
+    """
+    now = parts.now()
+    async with parts.archive.writing() as connection:
+        send = await reads.bulk_send(connection, bulk_id)
+        if not await bulks.move_bulk(connection, bulk_id, BulkState.PAUSED, now=now, reason=reason):
+            raise Conflict(f"This bulk send is {send.state}: there is nothing to pause.")
+        await write_audit(connection, actor, "bulk.pause", at=now, target=bulk_id, reason=reason)
+    await parts.starter.signal(bulk_id, "hold", HoldSignal(reason=reason))
+
+
+async def resume(parts: Parts, bulk_id: str, reason: str, actor: Actor) -> None:
+    """Go on; a send that is not paused just goes on.
+
+    Raises NotFound, Conflict, Unavailable: Temporal is away.
+    """
+    now = parts.now()
+    async with parts.archive.reading() as connection:
+        send = await reads.bulk_send(connection, bulk_id)
+    if send.state in ENDED or send.state in (BulkState.CANCELLING, BulkState.OPEN):
+        raise Conflict(f"This bulk send is {send.state}: there is nothing to resume.")
+    if send.state is not BulkState.PAUSED:
+        return
+    await _release(parts, send)
+    async with parts.archive.writing() as connection:
+        await write_audit(connection, actor, "bulk.resume", at=now, target=bulk_id, reason=reason)
+
+
+async def _release(parts: Parts, send: BulkSend) -> None:
+    """The workflow moves the deadline by the time held; of one that never began there is none to move."""
+    told = await parts.starter.signal(send.id, "release", HoldSignal())
+    if told is None:
+        raise Unavailable("Temporal is away, so the bulk send stays paused; try again soon.")
+    if not told:
+        async with parts.archive.writing() as connection:
+            await bulks.unpause_unstarted(connection, send.id)
+        return
+    await _until_resumed(parts, send.id)
+
+
+async def _until_resumed(parts: Parts, bulk_id: str) -> None:
+    """So that the answer shows it; when no worker is there to take note, it is shown as paused until then."""
+    for _ in range(int(RESUMED_WITHIN / LOOK)):
+        async with parts.archive.reading() as connection:
+            if await bulks.bulk_state(connection, bulk_id) is not BulkState.PAUSED:
+                return
+        await asyncio.sleep(LOOK)
+
+
+async def cancel(parts: Parts, bulk_id: str, reason: str, actor: Actor) -> None:
+    """Stop for good. Raises NotFound, Conflict. Doing it again changes nothing."""
+    now = parts.now()
+    async with parts.archive.writing() as connection:
+        before = (await reads.bulk_send(connection, bulk_id)).state
+        state = await begin_cancel(connection, bulk_id, reason or f"cancelled by {actor.by}")
+        if state is not before:
+            await write_audit(connection, actor, "bulk.cancel", at=now, target=bulk_id, reason=reason)
+    if state in (BulkState.COMPLETED, BulkState.FAILED):
+        raise Conflict(f"This bulk send is {state}; there is nothing left to cancel.")
+    if state is BulkState.CANCELLING:
+        await parts.starter.cancel(bulk_id, now)
+
+
+async def set_deadline(parts: Parts, send: BulkSend, deadline: datetime) -> None:
+    """The end of its time, if it is not paused. Raises Unavailable: Temporal is away."""
+    told = await parts.starter.signal(send.id, "set_deadline", DeadlineSignal(deadline=deadline))
+    if told is None:
+        raise Unavailable("Temporal is away, so the deadline stays as it is; try again soon.")

@@ -1,0 +1,26 @@
+"""A change of a bulk send that is there already, in callers' words."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
+
+from api.schemas import RetryInput
+
+
+class BulkSendChange(BaseModel):
+    """What is named is changed, also for mail that waits already; null puts it back to its default."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    rate: Annotated[StrictStr, Field(max_length=50)] | None = None
+    """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; null: as fast as it goes."""
+    retry: RetryInput | None = None
+    """A preset's name, or a schedule; null: that of the settings."""
+    relay: Annotated[StrictStr, Field(max_length=50)] | None = None
+    """Which relay takes the rest of its mail, by a name of the settings; null: the default one."""
+    name: Annotated[StrictStr, Field(max_length=200)] | None = None
+    """A title for people; null: none. The Temporal Web UI keeps the first one."""
+    reason: Annotated[StrictStr, Field(min_length=1, max_length=500)] | None = None
+    """Why, for who reads the audit trail."""
