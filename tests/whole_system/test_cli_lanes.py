@@ -58,6 +58,14 @@ def test_the_relay_rests_and_is_tried_again(desk: Desk) -> None:
     assert desk.cli.json("relay", "resume", "--reason", "done")["state"] == "working"
 
 
+def test_another_relay_has_lanes_of_its_own(desk: Desk) -> None:
+    for arguments in (["relay", "show"], ["relay"], ["lanes"], ["top", "--once"], ["lanes", "list"]):
+        assert "known are default" in desk.cli(*arguments, "--relay", "nowhere", code=4).stderr
+        desk.cli(*arguments, "--relay", "default")
+    desk.cli("lanes", "rest", "gmx.de", "--for", "1h", "--reason", "x", "--relay", "default")
+    assert "cooling_down" in desk.cli("lanes", "--relay", "default", "list").stdout
+
+
 # Suppressions
 
 

@@ -233,3 +233,9 @@ def test_failures_are_started_again_by_state_and_criteria(tmp_path: Path) -> Non
     filter = {"code": 550, "reason": "user_unknown"}
     assert api.asked == [(call, {"filter": filter, "states": ["cancelled", "bounced"], "reason": "x"})]
     assert done.stdout == "retry-failed: 2 messages changed (op_1).\n"
+
+
+def test_an_api_of_another_version_is_told_in_one_line(tmp_path: Path) -> None:
+    with ScriptedApi({"GET /v1/queue/messages": [a_page({"object": "message", "id": "x.1"})]}) as api:
+        (line,) = Cli(api.url, tmp_path)("queue", "list", code=3).stderr.splitlines()
+    assert "another version" in line

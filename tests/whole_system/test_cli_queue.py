@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -281,6 +282,9 @@ def test_a_bulk_send_pauses_resumes_and_changes(counter: Counter) -> None:
     view = counter.cli.json("bulk", "change", bulk_id, "--rate", "7/s", "--name", "new", "--reason", "x")
     assert (view["rate"], view["name"]) == ("7/s", "new")
     assert counter.cli.json("bulk", "change", bulk_id, "--rate", "none", "--reason", "x")["rate"] is None
+    before = datetime.fromisoformat(view["deadline"])
+    counter.cli("bulk", "change", bulk_id, "--deadline", "6d")
+    eventually(lambda: datetime.fromisoformat(counter.system.view(bulk_id)["deadline"]) > before)
     assert counter.cli.json("bulk", "change", bulk_id, "--retry", "1m,5m")["retry"]["waits"] == [60.0, 300.0]
 
 

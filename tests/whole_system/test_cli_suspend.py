@@ -33,6 +33,8 @@ def test_a_provider_is_suspended(desk: Desk) -> None:
     one = desk.cli.json("suspend", "--provider", "googlemail.com", "--for", "1h", "--reason", "x")
     assert (one["domain"], one["provider"]) == (None, "gmail.com")
     assert "provider gmail.com" in desk.cli("suspend", "list").stdout
+    assert f"by {USER}: x" in desk.cli("lanes", "show", "gmail.com").stdout
+    assert desk.cli("lanes").stdout.splitlines()[1].split()[:2] == ["gmail.com", "suspended"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 CommandFailed               1  what was asked for ended badly
 ├── Misused                 2  the command line does not make sense
 ├── Unreachable             3  no API answers
-│   └── NoAnswer            3  it was asked, and the connection broke before it answered
+│   ├── NoAnswer            3  it was asked, and the connection broke before it answered
+│   └── OtherVersion        3  its answers are not those this command knows
 └── Refused                 4  the API said no
 """
 
@@ -38,6 +39,10 @@ class Unreachable(CommandFailed):
 
 class NoAnswer(Unreachable):
     """The connection broke before the API answered: whether it did what was asked is not known."""
+
+
+class OtherVersion(Unreachable):
+    """The API is of another version than this command."""
 
 
 class Refused(CommandFailed):

@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from postwerk.cli.client.errors import Misused, NoAnswer, Refused, Unreachable
+from postwerk.cli.client.errors import Misused, NoAnswer, OtherVersion, Refused, Unreachable
 
 PATIENCE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
@@ -183,9 +183,18 @@ def _problem(body: bytes) -> dict[str, Any] | None:
 def _parsed(body: bytes) -> Any:
     """None for what is no JSON."""
     try:
-        return json.loads(body)
+        return json.loads(body, object_hook=_Object)
     except ValueError:
         return None
+
+
+class _Object(dict[str, Any]):
+    """An object of an answer. A field it lacks is no fault of this command."""
+
+    def __missing__(self, name: str) -> Any:
+        raise OtherVersion(
+            f"The API's answer lacks the field {name!r}: it is of another version than this command."
+        )
 
 
 def _words(error: Exception) -> str:

@@ -73,6 +73,16 @@ def add_reason(parser: argparse.ArgumentParser, *, required: bool = False) -> No
     )
 
 
+def add_relay(parser: argparse.ArgumentParser, *, default: str | None = argparse.SUPPRESS) -> None:
+    """--relay. A parser above has the default."""
+    parser.add_argument(
+        "--relay",
+        metavar="NAME",
+        default=default,
+        help="which one, where there are several (the default one)",
+    )
+
+
 def add_limit(parser: argparse.ArgumentParser, default: int) -> None:
     parser.add_argument(
         "--limit", type=whole(0), default=default, metavar="N", help=f"so many at most; 0: all ({default})"

@@ -20,6 +20,7 @@ _OF_STATES = {
     "failed": "red",
     "unknown": "red",
     "cooling_down": "red",
+    "suspended": "red",
     "recovering": "yellow",
 }
 

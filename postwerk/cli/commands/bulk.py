@@ -68,6 +68,6 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", metavar="RATE", help='100/s, "30/min,burst=5", 1000/h; none: no limit')
     parser.add_argument("--deadline", metavar="WHEN", help="3d after acceptance, or a moment (RFC 3339)")
     parser.add_argument("--retry", metavar="SCHEDULE", help="bulk, postfix, 1m,5m,1h or initial=5m,factor=2")
-    parser.add_argument("--relay", metavar="NAME", help="another relay; none: the usual one")
+    parser.add_argument("--relay", metavar="NAME", help="another relay; none: the default one")
     parser.add_argument("--name", metavar="TITLE")
     add_reason(parser)

@@ -75,6 +75,7 @@ def _facts(view: dict[str, Any], now: datetime) -> list[str]:
             ("waits for", (view["waits_for"] or {}).get("detail")),
             ("rate now", f"{view['rate_now']:,.1f}/s" if view["rate_now"] else ""),
             ("rate limit", view["rate"]),
+            ("relay", view["relay"]),
             ("time left", until(now, view["eta"])),
             ("retry", _schedule(view["retry"])),
             ("accepted", shown(view["accepted_at"])),

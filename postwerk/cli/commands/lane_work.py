@@ -20,20 +20,22 @@ _MOST = 10_000
 
 
 def list_all(given: argparse.Namespace, api: Api) -> int:
-    found = api.get("/v1/lanes", {"all": given.all, "limit": _MOST})
+    found = api.get("/v1/lanes", {"all": given.all, "limit": _MOST, "relay": given.relay})
     if given.json:
         for lane in found["data"]:
             print_json_line(lane)
     else:
         show_rows(found["data"], HEADS, row)
         print(f"-- {relay_line(found['relay'])}")
+        if len(found["relays"]) > 1:
+            print(f"-- relays: {safe(', '.join(found['relays']))} (--relay NAME)")
     if found["has_more"]:
         say(f"There are more than {_MOST:,} lanes.")
     return 0
 
 
 def row(lane: dict[str, Any]) -> list[object]:
-    rest = until(datetime.now(UTC), (lane["cool_down"] or {}).get("until"))
+    rest = until(datetime.now(UTC), (lane["suspension"] or lane["cool_down"] or {}).get("until"))
     use, refusal = lane["use"], lane["last_refusal"] or {}
     limit = lane["limits"]["rate"]["value"]
     now = [use["connections"], f"{use['attempts_per_minute']:,.0f}"]
@@ -49,7 +51,7 @@ def relay_line(relay: dict[str, Any]) -> str:
 
 
 def show(given: argparse.Namespace, api: Api) -> int:
-    return _told(given, api.get(_path(given)))
+    return _told(given, api.get(_path(given), {"relay": given.relay}))
 
 
 def set_limits(given: argparse.Namespace, api: Api) -> int:
@@ -70,7 +72,7 @@ def resume(given: argparse.Namespace, api: Api) -> int:
 
 
 def _order(given: argparse.Namespace, api: Api, order: dict[str, Any]) -> Any:
-    return api.call("PUT", _path(given), {**order, "reason": given.reason})
+    return api.call("PUT", _path(given), {**order, "reason": given.reason}, {"relay": given.relay})
 
 
 def _path(given: argparse.Namespace) -> str:
@@ -97,6 +99,8 @@ def lane_facts(lane: dict[str, Any]) -> list[str]:
             ("state", lane["state"]),
             *limits,
             ("set by", _override(lane["override"])),
+            ("suspended", _suspension(lane["suspension"])),
+            ("without", ", ".join(lane["suspended_domains"])),
             ("rests", rest_words(lane["cool_down"])),
             ("recovering", pace),
             ("last refusal", refusal_words(lane["last_refusal"])),
@@ -109,6 +113,14 @@ def lane_facts(lane: dict[str, Any]) -> list[str]:
 
 def _limit(limit: dict[str, Any]) -> str:
     return "" if limit["value"] is None else f"{limit['value']} ({limit['from']})"
+
+
+def _suspension(suspension: dict[str, Any] | None) -> str:
+    """ "until 2026-11-22 04:00:00 by ada: their server moves" """
+    if not suspension:
+        return ""
+    until_when, who = shown(suspension["until"]), suspension["by"]
+    return f"until {until_when} by {who}: {suspension['reason']}"
 
 
 def _override(override: dict[str, Any] | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from postwerk.cli.client.options import Work, add_reason, later, leaf, ready, whole
+from postwerk.cli.client.options import Work, add_reason, add_relay, later, leaf, ready, whole
 
 _ALL = "known providers without mail too"
 _SETTING = "Set a lane's limits: those named hold, all others of an operator are taken back."
@@ -13,6 +13,7 @@ _SETTING = "Set a lane's limits: those named hold, all others of an operator are
 def add_options(parser: argparse.ArgumentParser) -> None:
     ready(parser, _work("list_all"))
     parser.add_argument("--all", action="store_true", help=_ALL)
+    add_relay(parser, default=None)
     commands = parser.add_subparsers(metavar="WHAT", title="what to do (list)")
     listing = leaf(commands, "list", "The lanes; those that rest or are paced first.", _work("list_all"))
     listing.add_argument("--all", action="store_true", default=argparse.SUPPRESS, help=_ALL)
@@ -22,6 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     resume = leaf(commands, "resume", "End a lane's rest and its slow recovery.", _work("resume"))
     for one in (show, setting, rest, resume):
         one.add_argument("lane", metavar="LANE", help="its name, or any domain of the provider")
+    for one in (listing, show, setting, rest, resume):
+        add_relay(one)
     for one in (setting, rest, resume):
         add_reason(one, required=True)
     _add_limits(setting)

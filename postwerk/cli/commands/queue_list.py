@@ -20,7 +20,7 @@ _OURS = (
     *("bulk_send", "bulk_name", "seq", "state", "mark", "lane", "reason", "age"),
     *("attempt_count", "deferrals", "next_attempt_at", "deadline", "operation"),
 )
-_HEAD = f"{'-Message ID-':-<49} {'--Accepted (UTC)-':-<17} --Recipient--"
+_HEAD = f"{'-Message ID-':-<42} {'--Accepted (UTC)-':-<17} --Bulk send-------"
 
 
 def run(given: argparse.Namespace, api: Api) -> int:
@@ -54,13 +54,13 @@ def _end(shown: int, limit: int, *, has_more: bool) -> None:
 
 
 def _lines(message: dict[str, Any], now: datetime) -> Iterator[str]:
-    """Two lines, each within 80 columns at a terminal: who, and why it waits."""
+    """Two lines, cut at a terminal: which message, and who waits why."""
     wide = room()
     name = safe(message["id"]) + message["mark"]
     accepted = parsed(message["accepted_at"])
     when = accepted.astimezone(UTC).strftime("%b %d %H:%M:%S") if accepted else "-"
-    first = f"{name:<49} {when:<17} {safe(message['to'])}"
-    second = f"    {_why(message, now)}"
+    first = f"{name:<42} {when:<17} {safe(message['bulk_name'])}".rstrip()
+    second = f"    {safe(message['to'])}: {_why(message, now)}"
     yield shortened(first, wide) if wide else first
     yield by_state(shortened(second, wide) if wide else second, message["state"])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from postwerk.cli.client.http import Api
 from postwerk.cli.client.moments import shown
-from postwerk.cli.client.options import add_reason, leaf, ready
+from postwerk.cli.client.options import add_reason, add_relay, leaf, ready
 from postwerk.cli.client.output import print_json, print_lines
 from postwerk.cli.client.tables import facts
 from postwerk.cli.commands.lane_work import refusal_words, rest_words
@@ -16,21 +16,25 @@ from postwerk.cli.commands.lane_work import refusal_words, rest_words
 def add_options(parser: argparse.ArgumentParser) -> None:
     ready(parser, show)
     commands = parser.add_subparsers(metavar="WHAT", title="what to do (show)")
-    leaf(commands, "show", "How it does, and when it is tried again.", show)
+    looking = leaf(commands, "show", "How it does, and when it is tried again.", show)
     rest = leaf(commands, "rest", "Send nothing at all for a while.", order)
     resume = leaf(commands, "resume", "Try it at once.", order)
     rest.add_argument("--for", dest="for_", metavar="TIME", required=True, help="30m, 2h, PT30M")
     resume.set_defaults(for_=None)
     for one in (rest, resume):
         add_reason(one, required=True)
+    add_relay(parser, default=None)
+    for one in (looking, rest, resume):
+        add_relay(one)
 
 
 def show(given: argparse.Namespace, api: Api) -> int:
-    return _told(given, api.get("/v1/relay"))
+    return _told(given, api.get("/v1/relay", {"relay": given.relay}))
 
 
 def order(given: argparse.Namespace, api: Api) -> int:
-    return _told(given, api.call("PUT", "/v1/relay", {"cool_down": given.for_, "reason": given.reason}))
+    wanted = {"cool_down": given.for_, "reason": given.reason}
+    return _told(given, api.call("PUT", "/v1/relay", wanted, {"relay": given.relay}))
 
 
 def _told(given: argparse.Namespace, relay: dict[str, Any]) -> int:

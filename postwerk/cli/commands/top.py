@@ -11,7 +11,7 @@ from typing import Any
 from postwerk.cli.client.counting import in_words
 from postwerk.cli.client.http import Api
 from postwerk.cli.client.moments import until
-from postwerk.cli.client.options import ready
+from postwerk.cli.client.options import add_relay, ready
 from postwerk.cli.client.output import print_json, print_json_line
 from postwerk.cli.client.tables import columns, table
 from postwerk.cli.client.terminal import is_terminal, room, shortened
@@ -26,17 +26,18 @@ _ENTER, _LEAVE, _HOME = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     ready(parser, run)
+    add_relay(parser, default=None)
     parser.add_argument("--once", action="store_true", help="show it once, and end")
 
 
 def run(given: argparse.Namespace, api: Api) -> int:
     if given.once:
-        _print(given, seen(api))
+        _print(given, seen(api, given.relay))
         return 0
     if is_terminal() and not given.json:
-        return _live(api)
+        return _live(api, given.relay)
     while True:
-        _print(given, seen(api))
+        _print(given, seen(api, given.relay))
         time.sleep(_EVERY_SECONDS)
 
 
@@ -47,13 +48,13 @@ def _print(given: argparse.Namespace, found: dict[str, Any]) -> None:
         print("\n".join(lines(found, room())), "\n" * (not given.once), sep="", flush=True)
 
 
-def _live(api: Api) -> int:
+def _live(api: Api, relay: str | None) -> int:
     """On the terminal's other screen, so that the first one is as it was afterwards."""
     print(_ENTER, end="")
     try:
         while True:
             size = get_terminal_size()
-            shown = [shortened(line, size.columns) for line in lines(seen(api), size.columns)]
+            shown = [shortened(line, size.columns) for line in lines(seen(api, relay), size.columns)]
             drawn = "".join(f"{line}\x1b[K\n" for line in shown[: size.lines - 1])
             print(f"{_HOME}{drawn}\x1b[J", end="", flush=True)
             time.sleep(_EVERY_SECONDS)
@@ -63,10 +64,10 @@ def _live(api: Api) -> int:
         print(_LEAVE, end="", flush=True)
 
 
-def seen(api: Api) -> dict[str, Any]:
+def seen(api: Api, relay: str | None) -> dict[str, Any]:
     """What it shows, as one document: also the answer of `--json`."""
     sends = api.get("/v1/bulk-sends", {"state": list(_UNDER_WAY), "limit": _MOST_SENDS})
-    lanes = api.get("/v1/lanes", {"limit": _MOST_LANES})
+    lanes = api.get("/v1/lanes", {"limit": _MOST_LANES, "relay": relay})
     return {
         "object": "top",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
