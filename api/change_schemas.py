@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from api.schemas import RetryInput
+from api.schemas import DurationInput, RetryInput
 
 
 class BulkSendChange(BaseModel):
@@ -20,6 +20,9 @@ class BulkSendChange(BaseModel):
     """A preset's name, or a schedule; null: that of the settings."""
     relay: Annotated[StrictStr, Field(max_length=50)] | None = None
     """Which relay takes the rest of its mail, by a name of the settings; null: the default one."""
+    deadline: DurationInput = None
+    """When its time is over: so long after it was accepted ("3d"), or a moment ("2026-12-01T08:00:00Z");
+    null: five days."""
     name: Annotated[StrictStr, Field(max_length=200)] | None = None
     """A title for people; null: none. The Temporal Web UI keeps the first one."""
     reason: Annotated[StrictStr, Field(min_length=1, max_length=500)] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.change_schemas import BulkSendChange
+from api.deadlines import read_deadline
 from api.dependencies import ApiConfig
 from api.following import Consequences
 from api.schemas import RetryRequest
@@ -18,7 +19,7 @@ from postwerk.archive import bulks, changing, pace
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.reads import BulkSend
-from postwerk.contracts.options import BulkOptions
+from postwerk.contracts.options import DEFAULT_DEADLINE, BulkOptions
 from postwerk.errors import InvalidRequest
 from postwerk.rules.pace import Rate
 from postwerk.rules.recipients import check_name
@@ -38,6 +39,7 @@ class Change:
             check_words(wanted.reason, "#/reason")
         self._reason = wanted.reason or ""
         self._name = check_name(wanted.name or "") if "name" in given else None
+        self._deadline = read_deadline(wanted.deadline, DEFAULT_DEADLINE) if "deadline" in given else None
         self._options: dict[str, Any] = {}
         if "rate" in given:
             self._options["rate"] = read_rate(wanted.rate)
@@ -46,12 +48,18 @@ class Change:
         if "relay" in given:
             self._options["relay"] = read_relay(wanted.relay, config.relay_names)
 
+    def new_deadline(self, send: BulkSend, now: datetime) -> datetime | None:
+        """The end of the send's time, if its workflow is to know of a new one. Raises InvalidRequest."""
+        return self._deadline.moment(send, now) if self._deadline else None
+
     async def apply(
         self, connection: AsyncConnection, bulk_id: str, actor: Actor, now: datetime
     ) -> Consequences:
         """Write it down. In a writing transaction. Raises NotFound, Conflict."""
         send = await changing.bulk_send_to_change(connection, bulk_id)
         options = send.options.model_copy(update=self._options)
+        if self._deadline is not None:
+            options = options.model_copy(update={"deadline": self._deadline.duration(send, now)})
         if options != send.options:
             await changing.change_options(connection, bulk_id, options)
             await _settle_differences(connection, bulk_id, send.options, options, now)
@@ -97,6 +105,7 @@ def _shown(send: BulkSend) -> dict[str, Any]:
         "rate": options.rate,
         "retry": options.retry.model_dump(mode="json"),
         "relay": options.relay_name,
+        "deadline": options.deadline.total_seconds(),
         "name": send.name,
     }
 

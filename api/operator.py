@@ -8,7 +8,6 @@ from collections import Counter
 from datetime import datetime
 from typing import NamedTuple
 
-from postwerk.archive.queue_counts import count_meant
 from temporalio.client import Client
 
 from api.starting import PATIENCE, TEMPORAL_AWAY
@@ -25,6 +24,7 @@ from postwerk.archive.operations import (
     note_matched,
     store_operation,
 )
+from postwerk.archive.queue_counts import count_meant
 from postwerk.archive.queue_filter import UNDER_WAY, sends_in_question
 from postwerk.contracts.queue import OperationState, QueueFilter, Verb
 from postwerk.contracts.states import ENDED, MessageState

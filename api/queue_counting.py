@@ -44,6 +44,8 @@ class Summary:
     total: Row
     as_of: datetime
     names: dict[str, str]
+    more: bool = False
+    """There are further rows that nobody counted."""
 
 
 async def count(parts: Parts, wanted: QueueFilter) -> Counted:
@@ -82,7 +84,8 @@ def _of_survey(
     accepted_at = {send.id: send.accepted_at for send in sends if send.accepted_at}
     rows = summarise(parts_of(survey, by, accepted_at), bounds, now)
     all_of_it = (part._replace(name=TOTAL) for part in parts_of(survey, By.PROVIDER, accepted_at))
-    return Summary(rows, _total(all_of_it, bounds, now), survey.as_of, {})
+    more = by is By.DOMAIN and not survey.has_all_domains
+    return Summary(rows, _total(all_of_it, bounds, now), survey.as_of, {}, more)
 
 
 def _by_counters(sends: Sequence[SendInQuestion], wanted: QueueFilter) -> Counter[MessageState]:

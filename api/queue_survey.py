@@ -37,6 +37,8 @@ class SurveyMemory:
         self._counted_at = 0.0
         self._there = asyncio.Event()
         self._asked = asyncio.Event()
+        self.failures = 0
+        """How often it could not be counted."""
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,6 +70,7 @@ class SurveyMemory:
             try:
                 await self._look()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
+                self.failures += 1
                 log.warning("the queue cannot be counted: %s", type(error).__name__)
             await self._rest(max(QUEUES_FRESH_SECONDS, QUEUES_SHARE * (time.monotonic() - began)))
 

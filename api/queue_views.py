@@ -39,7 +39,7 @@ def queue_summary(found: Summary, by: By, minutes: list[int], limit: int) -> Que
         buckets=minutes,
         total=_row(found.total, None),
         data=[_row(row, names.get(row.name)) for row in found.rows[:limit]],
-        has_more=len(found.rows) > limit,
+        has_more=found.more or len(found.rows) > limit,
     )
 
 

@@ -1,6 +1,6 @@
 """How fast Postwerk sends, and how fast Postfix does beside it. The last line printed is JSON.
 
-python -m bench [all|send|postfix|single|size|bad-day] [--recipients 10000] [--rounds 3]
+python -m bench [all|send|postfix|single|size|bad-day|queue] [--recipients 10000] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench import bad_day, postfix, send, single, size
+from bench import bad_day, postfix, queue, send, single, size
 from bench.programs import Missing, need_programs
 from postwerk.errors import PostwerkError
 
@@ -24,7 +24,7 @@ def main() -> int:
     wanted = _arguments()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        sink = ("smtp-sink",) if wanted.step != "bad-day" else ()
+        sink = ("smtp-sink",) if wanted.step not in ("bad-day", "queue") else ()
         peer = ("postfix", "smtp-source") if wanted.step in ("all", "postfix") else ()
         need_programs(*sink, *peer)
         figures = STEPS[wanted.step](wanted)
@@ -47,6 +47,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--recipients", type=int, default=10_000, help="mails of one run (default 10,000)")
     parser.add_argument("--many", type=int, default=100_000, help="mails of the step size (default 100,000)")
     parser.add_argument("--single", type=int, default=50, help="sends of the step single (default 50)")
+    parser.add_argument(
+        "--messages",
+        type=int,
+        default=1_000_000,
+        help="messages of the step queue (default 1,000,000)",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs whose median counts (default 3)")
     return parser.parse_args()
 
@@ -86,6 +92,10 @@ def measure_bad_day(wanted: argparse.Namespace) -> Figures:
     return bad_day.measure(wanted.recipients)
 
 
+def measure_queue(wanted: argparse.Namespace) -> Figures:
+    return queue.measure(wanted.messages)
+
+
 STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "all": measure_all,
     "send": measure_send,
@@ -93,6 +103,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "single": measure_single,
     "size": measure_size,
     "bad-day": measure_bad_day,
+    "queue": measure_queue,
 }
 
 

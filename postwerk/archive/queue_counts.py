@@ -29,8 +29,9 @@ from postwerk.contracts.queue import MOST_IDS, QueueFilter
 from postwerk.contracts.states import OPEN_STATES, MessageState
 from postwerk.rules.queue_summary import DomainGroup, Group, Survey
 
-MOST_DOMAINS = 1000
-"""Of so many domains, those with most mail waiting, the survey knows more."""
+MOST_DOMAINS, FEWEST_DOMAINS = 20_000, 1000
+"""Of so many domains, those with most mail waiting, the survey knows: fewer, the more sends there are."""
+_MOST_ROWS = 100_000
 _ROWS_AT_ONCE = 1000
 _OPEN = "state IN ('queued', 'sending', 'deferred', 'held')"
 _AT = {"sqlite": "instr(address, '@')", "postgresql": "position('@' in address)"}
@@ -61,7 +62,7 @@ def _domains(dialect: str, *, few: bool) -> TextClause:
             GROUP BY 1, 2, 3
         )
         SELECT bulk, domain, state, n FROM found WHERE domain IN (
-            SELECT domain FROM found GROUP BY domain ORDER BY sum(n) DESC, domain LIMIT {MOST_DOMAINS + 1}
+            SELECT domain FROM found GROUP BY domain ORDER BY sum(n) DESC, domain LIMIT :most + 1
         )
     """)
 
@@ -101,20 +102,31 @@ async def take_survey(
         Group(bulk_id, lane, MessageState(state), reason, code, n)
         async for bulk_id, lane, state, reason, code, n in _counted(connection, _GROUPS, sends)
     ]
-    by_domain = [
+    return await _with_domains(connection, sends, Survey(as_of, groups)) if domains else Survey(as_of, groups)
+
+
+async def _with_domains(
+    connection: AsyncConnection, sends: Sequence[SendInQuestion], survey: Survey
+) -> Survey:
+    most = min(max(_MOST_ROWS // max(len(sends), 1), FEWEST_DOMAINS), MOST_DOMAINS)
+    found = [
         DomainGroup(bulk_id, domain, MessageState(state), n)
-        async for bulk_id, domain, state, n in _counted(connection, _DOMAINS, sends if domains else ())
+        async for bulk_id, domain, state, n in _counted(connection, _DOMAINS, sends, most=most)
     ]
-    return Survey(as_of, groups, by_domain)
+    complete = len({one.domain for one in found}) <= most
+    return Survey(survey.as_of, survey.groups, found, complete, complete or len(list(_shares(sends))) == 1)
 
 
 async def _counted(
-    connection: AsyncConnection, queries: dict[tuple[str, bool], TextClause], sends: Sequence[SendInQuestion]
+    connection: AsyncConnection,
+    queries: dict[tuple[str, bool], TextClause],
+    sends: Sequence[SendInQuestion],
+    **more: int,
 ) -> AsyncIterator[Any]:
     """The rows of all sends, so many at a time that others get their turn."""
     for share in _shares(sends):
         query = queries[connection.dialect.name, share.few]
-        async with connection.stream(query, {"ids": share.ids}) as rows:
+        async with connection.stream(query, {"ids": share.ids, **more}) as rows:
             async for some in rows.partitions(_ROWS_AT_ONCE):
                 for row in some:
                     yield row

@@ -52,11 +52,15 @@ class DomainGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """All open messages as counted at one moment; `domains` are only the largest."""
+    """All open messages as counted at one moment."""
 
     as_of: datetime
     groups: Sequence[Group]
     domains: Sequence[DomainGroup] = ()
+    """Of very many, only the largest."""
+    has_all_domains: bool = False
+    has_all_of_domain: bool = False
+    """What is here of a domain is all there is of it; else some sends' share of it may be missing."""
 
 
 class Part(NamedTuple):
@@ -145,7 +149,7 @@ def _counted_in_domain(
     if wanted.model_copy(update=_NOT_OF_MESSAGES) not in alone:
         return None
     of_it = [one for one in survey.domains if one.domain == domain]
-    if not of_it:
+    if not (survey.has_all_domains or (of_it and survey.has_all_of_domain)):
         return None
     found: Counter[MessageState] = Counter()
     for one in of_it:

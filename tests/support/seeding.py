@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from uuid_utils import uuid7
-
 from postwerk.archive.engine import Archive
+from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend, add_recipients, queue_bulk_send, store_bulk_send
 from postwerk.archive.plan import plan_batches
 from postwerk.contracts.content import Content, Mailbox
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.orders import BulkSendInput
 from postwerk.contracts.states import BulkState
+from postwerk.rules.providers import lane_of
 from postwerk.rules.recipients import NewRecipient
 from postwerk.rules.starting import start_order
 
@@ -29,7 +29,7 @@ def a_content(**changes: Any) -> Content:
 
 
 def a_recipient(address: str) -> NewRecipient:
-    return NewRecipient(address, "", None, None, address.partition("@")[2])
+    return NewRecipient(address, "", None, None, lane_of(address.partition("@")[2]))
 
 
 async def a_stored_bulk_send(
@@ -42,7 +42,7 @@ async def a_stored_bulk_send(
     """A queued bulk send, planned, and the order that starts its workflow."""
     now = datetime.now(UTC)
     chosen = BulkOptions(**options)
-    bulk_id = f"bulk_{uuid7().hex}"
+    bulk_id = new_bulk_id()
     new = NewBulkSend(bulk_id, "test", content or a_content(), chosen, None, now)
     async with archive.writing() as connection:
         await store_bulk_send(connection, new, BulkState.STORING)

@@ -77,6 +77,22 @@ def test_a_running_paced_send_is_moved_and_nobody_gets_two(two: Two) -> None:
 
 
 @pytest.mark.timeout(120)
+def test_a_send_in_full_swing_is_moved_and_nobody_gets_two(two: Two) -> None:
+    bulk_id = two.system.post(a_send("swing.example", 300, local="slow1", recipients_per_child=75))["id"]
+    eventually(lambda: len(two.system.sandbox.attempts("swing.example")) >= 20, 30)
+    change(two.system, bulk_id, relay="backup")
+    changed_at = time.time()
+    assert two.system.wait_until_accounted(bulk_id)["counts"]["delivered"] == 300
+    assert addresses_taken(two, "swing.example") == all_of("swing.example", 300, "slow1")
+    first = [one["at"] for one in two.system.sandbox.attempts("swing.example")]
+    print(f"{len(first)} over the first relay, the last {max(first) - changed_at:.1f} s after the change")
+    assert len(first) < 150
+    assert max(first) < changed_at + 6  # what was on its way when the workers learnt of it
+    messages = two.system.api.get(f"/v1/bulk-sends/{bulk_id}/messages", params={"limit": 1000}).json()["data"]
+    assert {(one["attempt_count"], one["possible_duplicate"]) for one in messages} == {(1, False)}
+
+
+@pytest.mark.timeout(120)
 def test_a_faster_rate_is_in_force_within_two_seconds(two: Two) -> None:
     bulk_id = two.system.post(a_send("faster.example", 150, rate="60/min", recipients_per_child=50))["id"]
     eventually(lambda: len(two.system.sandbox.attempts("faster.example")) >= 3, 30)
