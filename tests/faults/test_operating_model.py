@@ -31,6 +31,7 @@ SETTINGS = {"POSTWERK_COOL_DOWN": "1s", "POSTWERK_COOL_DOWN_MAXIMUM": "2s"}
 MOST_LIVE = 10
 """Sends under way at once: more would only queue up behind each other."""
 ANY = st.integers(0, 255)
+HASTY = ("pause", "resume", "cancel", "retry_failed", "hold some", "release some")
 
 
 class Operating(RuleBasedStateMachine):
@@ -47,7 +48,6 @@ class Operating(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         self._step(lambda: self.world.start_send(seed, 40, recipients_per_child=10))
 
-    @precondition(lambda self: len(self.world.live()) < MOST_LIVE)
     @rule(seed=ANY, size=st.integers(1, 12))
     def start_small(self, seed: int, size: int) -> None:
         self._step(lambda: self.world.start_send(seed, size, recipients_per_child=5))
@@ -90,9 +90,15 @@ class Operating(RuleBasedStateMachine):
     def resume(self, pick: int) -> None:
         self._on_send(self.world.resume, pick)
 
-    @rule(pick=ANY)
-    def pause_and_resume(self, pick: int) -> None:
-        self._on_send(lambda send: (self.world.pause(send), self.world.resume(send)), pick)
+    @rule(pick=ANY, first=st.sampled_from(HASTY), then=st.sampled_from(HASTY))
+    def in_haste(self, pick: int, first: str, then: str) -> None:
+        """Two orders on one send, the second before anybody has taken note of the first."""
+        self._on_send(lambda send: self.world.in_haste(send, [first, then]), pick, ended_too=True)
+
+    @rule(seed=ANY, then=st.sampled_from(HASTY))
+    def start_and(self, seed: int, then: str) -> None:
+        """Something is wanted of a send whose workflow has hardly begun."""
+        self._step(lambda: self.world.in_haste(self.world.start_send(seed, 6), [then]))
 
     @rule(pick=ANY)
     def cancel(self, pick: int) -> None:
@@ -169,7 +175,7 @@ def operate(world: Playground, *, examples: int, steps: int, derandomize: bool) 
     )
     print(f"{world.done} steps in {world.examples} examples")
     assert not world.broken, world.broken
-    assert world.done >= examples * steps * 0.9
+    assert world.done >= examples * steps * 0.8
 
 
 @pytest.mark.timeout(300)
@@ -182,4 +188,4 @@ def test_three_hundred_steps_of_operators_break_no_promise(tmp_path: Path) -> No
 @pytest.mark.timeout(1700)
 def test_ten_thousand_steps_of_operators_break_no_promise(tmp_path: Path) -> None:
     with a_playground(tmp_path) as world:
-        operate(world, examples=22, steps=500, derandomize=False)
+        operate(world, examples=25, steps=500, derandomize=False)

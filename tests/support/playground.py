@@ -94,13 +94,13 @@ class Playground:
 
     # Doing
 
-    def start_send(self, seed: int, size: int, **options: Any) -> None:
+    def start_send(self, seed: int, size: int, **options: Any) -> Send:
         chance = random.Random(seed)
         tag = f"{self.examples}-{len(self.model.sends)}"
         to = [f"{chance.choice(_KINDS)}+{tag}-{n}@{chance.choice(DOMAINS)}" for n in range(size)]
         answer = self.operators.post("/v1/bulk-sends", a_send(to) | options)
         assert answer.status_code == 202, answer.text
-        self.model.add(answer.json()["id"], to)
+        return self.model.add(answer.json()["id"], to)
 
     def order(self, verb: str, wanted: dict[str, Any], meant: Meant, path: str = "") -> None:
         """`wanted` as the filter says it, `meant` as the model does: at least those."""
@@ -155,6 +155,17 @@ class Playground:
             if seen.state in STOPPED:
                 send = self.model.sends[id_]
                 send.still_from = min(send.still_from, returned + NO_LATER)
+
+    def in_haste(self, send: Send, words: list[str]) -> None:
+        """One after the other, without a look in between."""
+        for word in words:
+            if word in ("hold some", "release some"):
+                meant: Meant = lambda s, m: s.id == send.id and m.domain == DOMAINS[0]  # noqa: E731
+                self.order(word.partition(" ")[0], {"bulk": send.id, "domain": DOMAINS[0]}, meant)
+            elif word == "retry_failed":
+                self.retry_failed(send, {"states": ["bounced", "cancelled", "expired", "unknown"]})
+            else:
+                {"pause": self.pause, "resume": self.resume, "cancel": self.cancel}[word](send)
 
     def pause(self, send: Send) -> None:
         send.asked.add("pause")

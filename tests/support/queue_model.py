@@ -77,10 +77,11 @@ class Model:
         self.kills = 0
         """kill -9 of a worker so far: what it had under way may end unknown."""
 
-    def add(self, bulk_id: str, addresses: list[str]) -> None:
+    def add(self, bulk_id: str, addresses: list[str]) -> Send:
         mails = {seq: Mail(seq, address) for seq, address in enumerate(addresses, 1)}
         send = self.sends[bulk_id] = Send(bulk_id, mails)
         self.by_address |= {mail.address: (send, mail) for mail in mails.values()}
+        return send
 
     def see_transaction(self, seen: Transaction) -> None:
         """The sandbox answered one. Unknown addresses are another example's."""
