@@ -93,7 +93,7 @@ async def change_messages(
     """Do it to these messages, as they are now; answers to how many.
 
     One that is being sent since it was found is stopped like any other that is being sent: else it would be
-    passed over, and sent again later. `extra`: retry_failed gives them so much more time than their bulk send has.
+    passed over, and sent again later. `extra`: retry_failed gives them so much more time than their send has.
     """
     changed: set[tuple[str, int]] = set()
     left = found

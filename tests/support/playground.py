@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Self
 
 from tests.support.archive_reader import ArchiveReader, Row, Snapshot
@@ -34,6 +32,8 @@ class Playground:
         self.broken = ""
         """The first complaint, with the steps that led there; then everything else is left undone."""
         self.examples = self.done = 0
+        self.wanted = 0
+        """Steps; when they are done, nothing more is begun."""
 
     def __enter__(self) -> Self:
         self.reader = ArchiveReader(self.system.house.environment["POSTWERK_DATABASE_URL"]).__enter__()
@@ -45,15 +45,13 @@ class Playground:
         self.reader.__exit__()
 
     def begin(self) -> None:
-        self.examples += 1
-        if trace := os.environ.get("OPERATING_TRACE"):
-            Path(trace).open("a").write("\n".join(self.operators.steps) + "\n=====\n")
+        self.examples += self.done < self.wanted
         self.operators.steps.clear()
         self.model = Model()
 
     def step(self, do: Callable[[], object], look: Callable[[], None]) -> None:
         """Do something and look; the first complaint ends it all."""
-        if self.broken:
+        if self.broken or (self.done >= self.wanted and not self.model.sends):
             return
         try:
             do()

@@ -19,7 +19,10 @@ def a_filter(model: Model, way: str, pick: int) -> tuple[dict[str, Any], Meant]:
     one, domain = f"{send.id}.{mail.seq}", mail.domain
     filters: dict[str, tuple[dict[str, Any], Meant]] = {
         "id": ({"ids": [one]}, lambda s, m: (s.id, m.seq) == (send.id, mail.seq)),
-        "ids": ({"ids": [f"{send.id}.{seq}" for seq in some]}, lambda s, m: s.id == send.id and m.seq in some),
+        "ids": (
+            {"ids": [f"{send.id}.{seq}" for seq in some]},
+            lambda s, m: s.id == send.id and m.seq in some,
+        ),
         "bulk": ({"bulk": send.id}, lambda s, m: s.id == send.id),
         "domain": ({"domain": domain}, lambda s, m: m.domain == domain),
         "provider": ({"provider": "gmail.com"}, lambda s, m: m.domain == "gmail.com"),

@@ -18,7 +18,6 @@ async def door(archive: Archive) -> AsyncIterator[Door]:
         yield opened
 
 
-
 async def test_a_send_started_again_and_paused_before_it_begins_is_neither_failed_nor_forgotten(
     door: Door,
 ) -> None:
