@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 from tests.support.databases import fresh_database
+from tests.support.draining import drain
 from tests.support.playground import DOMAINS, Playground
 from tests.support.queue_filters import WAYS, a_filter
 from tests.support.queue_model import Send
@@ -132,7 +133,7 @@ class Operating(RuleBasedStateMachine):
         return self._step(lambda: self.world.kill_api_in_an_order(pick))
 
     def teardown(self) -> None:
-        self._step(self.world.drain)
+        self._step(lambda: drain(self.world))
 
     def _order(self, verb: str, way: str, pick: int) -> None:
         self._step(lambda: self.world.order(verb, *a_filter(self.world.model, way, pick)))

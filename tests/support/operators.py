@@ -36,7 +36,7 @@ class Operators:
         return self.call("POST", path, REASON if body is None else body)
 
     def cut_off(self, path: str, body: dict[str, Any], after: float) -> None:
-        """A call whose API is killed `after` so many seconds, and started again: nobody knows what came of it."""
+        """A call whose API is killed `after` so many seconds: who knows what came of it. Starts it again."""
         self.note(f"POST {path} {_short(body)}, and kill -9 of the API after {after * 1000:.0f} ms")
         with ThreadPoolExecutor(1) as thread:
             asked = thread.submit(self._try, path, body)

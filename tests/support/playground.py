@@ -1,96 +1,23 @@
-"""A running system, what operators do to it, and the model that watches both."""
+"""What operators do to a running system, and what the model may expect of it."""
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Self
+from collections.abc import Iterable
+from typing import Any
 
-from tests.support.archive_reader import ArchiveReader, Row, Snapshot
-from tests.support.ledger_reader import LedgerReader
-from tests.support.operators import Operators
+from tests.support.archive_reader import Row
 from tests.support.queue_filters import Meant, pick_message
-from tests.support.queue_model import ENDED, FINAL, NEVER, NO_LATER, STOPPED, Mail, Model, Send
-from tests.support.system import System
+from tests.support.queue_model import ENDED, FINAL, NEVER, NO_LATER, STOPPED, Mail, Send
+from tests.support.watch import Watch
 
 DOMAINS = ("one.example", "two.example", "gmail.com")
 _KINDS = ("ok",) * 8 + ("defer1", "defer2", "defer4", "greylist", "bounce", "reject-after-dot", "slow1")
-DRAINED_WITHIN = 150.0
-"""Seconds until every send has ended once everything is released: half a minute is a killed worker's."""
 
 
-class Playground:
-    """`with Playground(system) as world:` begins an example with `begin`, ends it with `drain`."""
-
-    def __init__(self, system: System) -> None:
-        self.system = system
-        self.operators = Operators(system)
-        self.model = Model()
-        self.suspensions: dict[str, str] = {}
-        self.broken = ""
-        """The first complaint, with the steps that led there; then everything else is left undone."""
-        self.examples = self.done = 0
-        self.wanted = 0
-        """Steps; when they are done, nothing more is begun."""
-
-    def __enter__(self) -> Self:
-        self.reader = ArchiveReader(self.system.house.environment["POSTWERK_DATABASE_URL"]).__enter__()
-        self.ledger = LedgerReader(self.system.data / "sandbox.db")
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.ledger.close()
-        self.reader.__exit__()
-
-    def begin(self) -> None:
-        self.examples += self.done < self.wanted
-        self.operators.steps.clear()
-        self.model = Model()
-
-    def step(self, do: Callable[[], object], look: Callable[[], None]) -> None:
-        """Do something and look; the first complaint ends it all."""
-        if self.broken or (self.done >= self.wanted and not self.model.sends):
-            return
-        try:
-            do()
-            look()
-        except Exception as error:  # noqa: BLE001  whatever it was, the steps that led to it are to be seen
-            steps = "\n".join(self.operators.steps)
-            self.broken = f"example {self.examples}\n{steps}\n{type(error).__name__}: {error}"
-        self.done += 1
-
-    # Looking
-
-    def read_ledger(self) -> None:
-        for seen in self.ledger.news():
-            self.model.see_transaction(seen)
-
-    def look_at(self, sends: Iterable[Send]) -> dict[str, Snapshot]:
-        """Ledger, then archive, then the ledger again where the archive knows of more."""
-        self.model.orders_under_way = bool(self.reader.unfinished_operations())
-        self.read_ledger()
-        found = {}
-        for send in sends:
-            now = time.time()
-            found[send.id] = self.reader.snapshot(send.id)
-            self.model.see(send, found[send.id], now)
-        taken = [m for id_ in found for m in self.model.sends[id_].mails.values() if m.state == "delivered"]
-        if any(not mail.copies for mail in taken):
-            self.read_ledger()
-        false = [mail for mail in taken if not mail.copies]
-        assert not false, f"delivered, and the sandbox has none of it: {false[:3]}"
-        return found
-
-    def live(self) -> list[Send]:
-        return [send for send in self.model.sends.values() if not send.settled]
-
-    def latest(self) -> list[Send]:
-        """Ended ones too."""
-        return list(self.model.sends.values())[-12:]
-
-    # Doing
+class Playground(Watch):
+    """Its answers are checked as they come; `step` looks at what became of them."""
 
     def start_send(self, seed: int, size: int, **options: Any) -> Send:
         chance = random.Random(seed)
@@ -239,37 +166,6 @@ class Playground:
         self.model.kills += 1
         self.system.kill("worker")
         self.system.start("worker")
-
-    # The end
-
-    def drain(self) -> None:
-        """Take everything back: every send must come to its end, and nothing may be left behind."""
-        for domain in DOMAINS:
-            self.end_suspensions(domain)
-        self.order("release", {"all": True}, lambda send, mail: True)
-        for send in self.live():
-            self.resume(send)
-        self.operators.note("everything is released")
-        deadline = time.monotonic() + DRAINED_WITHIN
-        while live := self.live():
-            self.look_at(live)
-            assert time.monotonic() < deadline, f"not ended: {[self._stuck(send) for send in self.live()]}"
-            time.sleep(0.1)
-        while left := self.reader.unfinished_operations() + self._running_workflows():
-            assert time.monotonic() < deadline, f"left behind: {left}"
-            time.sleep(0.1)
-        failed = [one for one in self.reader.failed_operations() if "cancelled meanwhile" not in one]
-        assert not failed, failed
-        self.look_at(self.model.sends.values())
-
-    def _stuck(self, send: Send) -> str:
-        seen = self.reader.snapshot(send.id)
-        return f"{seen.accounting} {[row for row in seen.rows if row.state not in FINAL][:3]}"
-
-    def _running_workflows(self) -> list[str]:
-        query = 'ExecutionStatus="Running"'
-        found = json.loads(self.system.cli("workflow", "list", "--query", query, "--output", "json") or "[]")
-        return [one["execution"]["workflowId"] for one in found]
 
 
 def _lifted(mail: Mail) -> float:

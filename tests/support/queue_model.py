@@ -149,7 +149,8 @@ def _check_cause(name: str, send: Send, mail: Mail, row: Row, kills: int) -> Non
     if row.next_state is not None:
         assert row.state == "sending", f"{name} is {row.state} and shall still become {row.next_state}"
     if row.state == "unknown":
-        assert kills and asked & {"cancel", "expire"}, f"{name} is unknown, and nothing had happened"
+        assert kills, f"{name} is unknown, and nobody was killed"
+        assert asked & {"cancel", "expire"}, f"{name} is unknown, and nobody asked for its end"
     if row.marked:
         assert kills, f"{name} is a possible duplicate, and nothing had happened"
     if row.state == "bounced":

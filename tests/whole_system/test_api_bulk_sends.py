@@ -176,7 +176,7 @@ async def test_cancelling_a_started_send_asks_its_workflow(door: Door) -> None:
 
 
 async def test_cancelling_a_send_whose_workflow_has_ended_closes_it(door: Door) -> None:
-    """As one whose failed messages are to be started again: Temporal says yes to the cancel of an ended one."""
+    """Temporal says yes to it. Such a send has failed messages that are to be started again in a moment."""
     taken = (await door.send()).json()
     door.temporal.all_ended = True
     answer = await door.http.post(f"/v1/bulk-sends/{taken['id']}/cancel")
