@@ -1,4 +1,4 @@
-"""A cancel that reaches the root workflow twice, by Temporal and by the archive: its children are waited for."""
+"""A cancel that reaches the root workflow twice, by Temporal and the archive: its children are awaited."""
 
 from __future__ import annotations
 
