@@ -1,4 +1,4 @@
-"""What a child has heard of hold and release: Temporal may bring two signals of one moment in either order."""
+"""What a child has heard of hold and release: two signals of one moment may come in either order."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Operating(RuleBasedStateMachine):
     def misfortune(self, chance: int, pick: int) -> None:
         """Now and then a process dies; else time passes."""
         part = {0: "worker", 1: "api"}.get(chance, "")
-        if not self.accidents.get(part):
+        if not self.accidents.get(part) or (part == "worker" and not self.world.kills_left):
             return self._step(lambda: self.world.let_pass(0.01))
         self.accidents[part] -= 1
         if part == "worker":
@@ -163,9 +163,14 @@ def a_playground(folder: Path, **options: Any) -> Iterator[Playground]:
         yield world
 
 
-def operate(world: Playground, *, steps: int, in_one: int, derandomize: bool = False) -> None:
-    """So many steps, some hundred in each example; the rest of hypothesis' examples is left undone."""
-    world.wanted = steps
+def operate(
+    world: Playground, *, steps: int, in_one: int, kills: int = 1000, derandomize: bool = False
+) -> None:
+    """So many steps, some hundred in each example; the rest of hypothesis' examples is left undone.
+
+    `kills`: of a worker, in all examples together; each costs half a minute until it is noticed.
+    """
+    world.wanted, world.kills_left = steps, kills
     run_state_machine_as_test(
         lambda: Operating(world),
         settings=settings(
@@ -186,7 +191,7 @@ def operate(world: Playground, *, steps: int, in_one: int, derandomize: bool = F
 @pytest.mark.timeout(300)
 def test_three_hundred_steps_of_operators_break_no_promise(tmp_path: Path) -> None:
     with a_playground(tmp_path) as world:
-        operate(world, steps=300, in_one=130, derandomize=True)
+        operate(world, steps=300, in_one=130, kills=1, derandomize=True)
 
 
 @pytest.mark.slow

@@ -164,6 +164,7 @@ class Playground(Watch):
     def restart_worker(self) -> None:
         self.operators.note("kill -9 of the worker, and a new one")
         self.model.kills += 1
+        self.kills_left -= 1
         self.system.kill("worker")
         self.system.start("worker")
 

@@ -24,6 +24,7 @@ class Watch:
         self.broken = ""
         """The first complaint, with the steps that led there; then everything else is left undone."""
         self.examples = self.done = 0
+        self.kills_left = 0
         self.wanted = 0
         """Steps; when they are done, nothing more is begun."""
 
