@@ -59,6 +59,8 @@ class BulkSend:
         self._begun = False
         self._released_early = False
         """Released before it had begun: the pause that the beginning finds is over."""
+        self._heard_hold = False
+        """The pause that the beginning finds is an answer of long ago: what was heard since is newer."""
         self._nobody_left = False
         """Planned, and every recipient is on the suppression list: no child will start."""
         self._children = Children(self._show)
@@ -151,7 +153,7 @@ class BulkSend:
             self._carrying.cancel()
         elif state == BulkState.PAUSED and self._released_early:
             await self._step(BulkActivities.release_bulk, "release", deadline=True)
-        elif state == BulkState.PAUSED:
+        elif state == BulkState.PAUSED and not (self._heard_hold and workflow.patched("hold-was-heard")):
             await self.hold()
         self._looking = asyncio.create_task(self._look_now_and_then())
 
@@ -264,6 +266,7 @@ class BulkSend:
     @workflow.signal
     async def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending at once; the deadline's clock stands still until release."""
+        self._heard_hold = True
         async with self._turn:
             self._released_early = False
             if self._state is not BulkState.RUNNING:
