@@ -44,7 +44,8 @@ CROWDED = 0.8
 BUSY_PAUSE = timedelta(seconds=5)
 CANCELLED = "BulkSendCancelled"
 """Type of the error that ends a batch because its bulk send is cancelled."""
-HELD_PAUSE = timedelta(seconds=10)
+HELD_PAUSE, LONGEST_HELD_PAUSE = timedelta(seconds=3), timedelta(seconds=30)
+"""A batch of a paused send looks again after 3, 6, 9 ... seconds, until its workflow has heard of it."""
 UNKNOWN_PAUSE = timedelta(seconds=10)
 """Until the next worker is asked whether it knows the relay; another one's settings may."""
 HELD_BACK = timedelta(seconds=2)
@@ -199,7 +200,7 @@ class DeliveryActivities:
         """Cancelled is for good, and need not wait for the word to come down the tree; held is not."""
         if await self._parts.permission.is_cancelled(order.batch.bulk_id):
             return ApplicationError("cancelled", type=CANCELLED, non_retryable=True)
-        back_at = clock.now() + pause(HELD_PAUSE)
+        back_at = clock.now() + pause(min(HELD_PAUSE * activity.info().attempt, LONGEST_HELD_PAUSE))
         return deferred_until("held, or this worker stops", back_at, order.deadline, clock)
 
     async def _report(

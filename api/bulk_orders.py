@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.dependencies import Parts
 from api.errors import Unavailable
@@ -15,8 +18,8 @@ from postwerk.contracts.orders import DeadlineSignal, HoldSignal
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict
 
-RESUMED_WITHIN = 2.0
-"""Seconds a caller waits for the workflow to take note of a release."""
+NOTED_WITHIN = 2.0
+"""Seconds a caller waits for the workflow to take note."""
 LOOK = 0.05
 
 
@@ -60,14 +63,18 @@ async def _release(parts: Parts, send: BulkSend) -> None:
         async with parts.archive.writing() as connection:
             await bulks.unpause_unstarted(connection, send.id)
         return
-    await _until_resumed(parts, send.id)
+    await _until(parts, lambda connection: _is_resumed(connection, send.id))
 
 
-async def _until_resumed(parts: Parts, bulk_id: str) -> None:
-    """So that the answer shows it; when no worker is there to take note, it is shown as paused until then."""
-    for _ in range(int(RESUMED_WITHIN / LOOK)):
+async def _is_resumed(connection: AsyncConnection, bulk_id: str) -> bool:
+    return await bulks.bulk_state(connection, bulk_id) is not BulkState.PAUSED
+
+
+async def _until(parts: Parts, look: Callable[[AsyncConnection], Awaitable[bool]]) -> None:
+    """So that the answer shows it; when no worker is there to take note, it is shown as it was until then."""
+    for _ in range(int(NOTED_WITHIN / LOOK)):
         async with parts.archive.reading() as connection:
-            if await bulks.bulk_state(connection, bulk_id) is not BulkState.PAUSED:
+            if await look(connection):
                 return
         await asyncio.sleep(LOOK)
 
@@ -91,3 +98,11 @@ async def set_deadline(parts: Parts, send: BulkSend, deadline: datetime) -> None
     told = await parts.starter.signal(send.id, "set_deadline", DeadlineSignal(deadline=deadline))
     if told is None:
         raise Unavailable("Temporal is away, so the deadline stays as it is; try again soon.")
+    if told:
+        await _until(parts, lambda connection: _has_deadline(connection, send, deadline))
+
+
+async def _has_deadline(connection: AsyncConnection, send: BulkSend, deadline: datetime) -> bool:
+    """A paused send's deadline is kept without the time held: there is no telling, and no need to wait."""
+    found = await reads.bulk_send(connection, send.id)
+    return found.state is BulkState.PAUSED or found.deadline == deadline

@@ -24,7 +24,7 @@ NARROWER = ("provider", "domain", "recipient", "code", "reason")
 async def read_queue_order(request: Request, verb: Verb) -> tuple[QueueOrder, QueueFilter]:
     """What is to be done to which messages. Raises MalformedBody, InvalidFields, InvalidRequest."""
     order = read_fields_of(await read_object(request, MOST_BYTES), QueueOrder)
-    check_reason(order.reason, required=verb in NEEDS_REASON)
+    check_reason(order.reason, required=verb in NEEDS_REASON and not order.dry_run)
     return order, read_filter(order.filter, may_be_empty=False)
 
 

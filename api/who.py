@@ -14,7 +14,7 @@ LONGEST_NAME = 100
 
 def _actor(postwerk_user: Annotated[str | None, Header()] = None) -> Actor:
     """Raises InvalidRequest for a name that cannot be shown."""
-    name = (postwerk_user or "").strip()
+    name = _as_utf8((postwerk_user or "").strip())
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidRequest(
             f"Name the person behind the call in at most {LONGEST_NAME} printable characters.",
@@ -22,6 +22,14 @@ def _actor(postwerk_user: Annotated[str | None, Header()] = None) -> Actor:
             code="invalid_text",
         )
     return Actor(by=name or "api")
+
+
+def _as_utf8(header: str) -> str:
+    """Header fields are bytes that the server reads as Latin-1; who writes Zoë means UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 By = Annotated[Actor, Depends(_actor)]

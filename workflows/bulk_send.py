@@ -267,7 +267,8 @@ class BulkSend:
             self._held_since = workflow.now()
             self._set_state(BulkState.PAUSED, signal.reason if signal else "")
             await self._step(BulkActivities.hold_bulk, "hold")
-            await self._children.signal("hold", signal or HoldSignal())
+        # Outside: a release need not wait until a thousand children have heard of the hold.
+        await self._children.hold(signal or HoldSignal())
 
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
@@ -282,8 +283,8 @@ class BulkSend:
             self._held_since, self._children.deadline = None, self._deadline
             self._set_state(BulkState.RUNNING, "")
             await self._step(BulkActivities.release_bulk, "release", deadline=True)
-            said = signal or HoldSignal()
-            await self._children.signal("release", HoldSignal(reason=said.reason, deadline=self._deadline))
+        reason = signal.reason if signal else ""
+        await self._children.release(HoldSignal(reason=reason, deadline=self._deadline))
 
     @workflow.signal
     async def retry_now(self, signal: HoldSignal | None = None) -> None:

@@ -38,6 +38,8 @@ class Children:
         """Where it has moved: of children that start from now on."""
         self._standing_hold: HoldSignal | None = None
         """Also for children that start only after the signal came."""
+        self._round = asyncio.Lock()
+        self._rounds = 0
         self.done = 0
         self.lost = 0
         """Children that ended by an accident: terminated, or failed for good."""
@@ -113,12 +115,25 @@ class Children:
             search_attributes=TypedSearchAttributes([SearchAttributePair(BULK_ID, order.bulk_id)]),
         )
 
+    async def hold(self, signal: HoldSignal) -> None:
+        """Hold all, those too that start from now on."""
+        self._standing_hold = signal
+        await self._in_rounds("hold", signal)
+
+    async def release(self, signal: HoldSignal) -> None:
+        self._standing_hold = None
+        await self._in_rounds("release", signal)
+
+    async def _in_rounds(self, name: str, signal: HoldSignal) -> None:
+        """One round after the other: each child hears them in their order. Only the last one matters."""
+        self._rounds += 1
+        mine = self._rounds
+        async with self._round:
+            if mine == self._rounds or not workflow.patched("hold-in-rounds"):
+                await self.signal(name, signal)
+
     async def signal(self, name: str, signal: HoldSignal | DeadlineSignal) -> None:
         """Pass a signal down to every child that has not ended."""
-        if name == "hold" and isinstance(signal, HoldSignal):
-            self._standing_hold = signal
-        elif name == "release":
-            self._standing_hold = None
         await asyncio.gather(
             *[self._signal_one(handle, name, signal) for handle in self._handles if not handle.done()]
         )

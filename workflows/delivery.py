@@ -169,6 +169,9 @@ class Delivery:
 
     @workflow.signal
     def release(self, _signal: HoldSignal | None = None) -> None:
+        """Go on. One that was not held may be sleeping all the same: it found its send paused."""
+        if not self._held and workflow.patched("release-wakes"):
+            self._interrupt = True
         self._held = False
         workflow.set_current_details("")
 

@@ -41,13 +41,13 @@ class Expansion:
 
     @workflow.signal
     async def hold(self, signal: HoldSignal | None = None) -> None:
-        await self._children.signal("hold", signal or HoldSignal())
+        await self._children.hold(signal or HoldSignal())
 
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
         if signal is not None and signal.deadline is not None:
             self._children.deadline = signal.deadline
-        await self._children.signal("release", signal or HoldSignal())
+        await self._children.release(signal or HoldSignal())
 
     @workflow.signal
     async def retry_now(self, signal: HoldSignal | None = None) -> None:

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from postwerk.archive.ids import new_id
-from postwerk.archive.tables import AuditRow
+from postwerk.archive.tables import AuditRow, OperationRow
 
 _AUDIT = SQLModel.metadata.tables[AuditRow.__tablename__].c
+_OPERATION = SQLModel.metadata.tables[OperationRow.__tablename__].c
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,11 @@ async def audit_entries(
     after: str | None = None,
 ) -> list[AuditEntry]:
     """The newest first; `after` is the id of the last one seen."""
-    query = select(*[_AUDIT[name] for name in AuditEntry.__slots__]).order_by(_AUDIT.id.desc()).limit(limit)
+    columns = [_AUDIT[name] for name in AuditEntry.__slots__ if name != "count"]
+    # What an operation came to is known at its end; the entry was written at its beginning.
+    count = func.coalesce(_AUDIT.count, _OPERATION.changed).label("count")
+    query = select(*columns, count).order_by(_AUDIT.id.desc()).limit(limit)
+    query = query.join_from(AuditRow, OperationRow, _AUDIT.operation == _OPERATION.id, isouter=True)
     if action is not None:
         query = query.where(_AUDIT.action == action)
     if by is not None:

@@ -15,6 +15,8 @@ from postwerk.smtp.relays import shown_relay
 
 _PREFIX = "POSTWERK_"
 _PASSWORD = re.compile(r"(://[^/:@]*):.*@")
+_OF_THE_COMMAND_LINE = {"POSTWERK_API_URL", "POSTWERK_API_KEY", "POSTWERK_USER"}
+"""Where the operator's commands call (docs/cli.md); no process of the installation reads them."""
 _TEMPORAL_SECRETS = ("KEY", "DATA")
 
 
@@ -58,7 +60,7 @@ def shown(value: object) -> str:
 
 def unknown_names() -> list[str]:
     """Environment variables that look like settings and are none: probably misspelt."""
-    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OF_THE_COMMAND_LINE
     return sorted(
         name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known
     )

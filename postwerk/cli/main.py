@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from postwerk.cli.client.options import add_place
 from postwerk.errors import PostwerkError
 
 _CANNOT = 2
@@ -23,6 +24,23 @@ class Command:
     help: str
     module: str
     options: Callable[[argparse.ArgumentParser], None] | None = None
+    """Left out for an operator's command: its module's `add_options` says them, once it is called."""
+    of_operator: bool = False
+
+
+class LazyParser(argparse.ArgumentParser):
+    """A command's parser that learns its options when it is used: the other commands cost no time."""
+
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        self.filled()
+        return super().parse_known_args(args, namespace)
+
+    def filled(self) -> None:
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
 
 
 def _house_options(parser: argparse.ArgumentParser) -> None:
@@ -54,33 +72,80 @@ COMMANDS = [
     ),
     Command("migrate", "Bring the archive's schema up to date.", "postwerk.cli.migrate"),
     Command("check-settings", "Show the effective settings, secrets hidden.", "postwerk.cli.check_settings"),
+    *(
+        Command(name, help, f"postwerk.cli.commands.{name}", of_operator=True)
+        for name, help in (
+            ("send", "Send a mail to many, from files or a campaign file."),
+            ("bulk", "Bulk sends: list, watch, pause, change, cancel."),
+            ("queue", "Open messages: find them, count them, retry, hold, cancel."),
+            ("lanes", "Lanes: who rests and why, limits, rests."),
+            ("relay", "The server that takes our mail: how it does; rest, resume."),
+            ("suspend", "Send nothing to a domain or a provider for a while."),
+            ("suppressions", "The suppression list: addresses that get no mail."),
+            ("audit", "Who did what, when and why."),
+            ("operations", "Operations on many messages: how far they are."),
+            ("top", "Everything at a glance, live."),
+            ("completion", "Completion for bash, zsh or fish."),
+        )
+    ),
 ]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code is 2 when it cannot be done as asked."""
-    given = build_parser().parse_args(arguments)
-    command: Command = given.command
+    """Run one command; the exit code is 2 when it cannot be done as asked (docs/cli.md has the others)."""
     try:
         # Whatever went wrong is said in one line; a traceback is for errors nobody foresaw.
-        return int(importlib.import_module(command.module).run(given))
-    except PostwerkError as error:
-        print(f"postwerk {command.name}: {error}", file=sys.stderr)
-        return _CANNOT
+        return _run(build_parser().parse_args(arguments))
     except KeyboardInterrupt:
         return 130
 
 
-def build_parser() -> argparse.ArgumentParser:
+def _run(given: argparse.Namespace) -> int:
+    command: Command = given.command
+    module = "postwerk.cli.client.running" if command.of_operator else command.module
+    try:
+        return int(importlib.import_module(module).run(given))
+    except PostwerkError as error:
+        from postwerk.cli.client.terminal import safe
+
+        print(f"postwerk {command.name}: {safe(error)}", file=sys.stderr)
+        return int(getattr(error, "exit_code", _CANNOT))
+
+
+def build_parser(prog: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m postwerk",
+        prog=prog or _called_as(),
         description="Postwerk delivers bulk mail: one durable workflow for each bulk send.",
         epilog="A worker is `python -m worker`, the API `python -m uvicorn --factory api.app:create_app`.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    add_place(parser)
+    parser.set_defaults(json=False)
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", title="commands", parser_class=LazyParser
+    )
     for command in COMMANDS:
         one = commands.add_parser(command.name, help=command.help, description=command.help)
         one.set_defaults(command=command)
-        if command.options:
-            command.options(one)
+        one.fill = command.options or (_options_of(command) if command.of_operator else None)
     return parser
+
+
+def full_parser(prog: str) -> argparse.ArgumentParser:
+    """The same with every option of every command, for completion and for the documentation's test."""
+    parser = build_parser(prog)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                one.filled()
+    return parser
+
+
+def _options_of(command: Command) -> Callable[[argparse.ArgumentParser], None]:
+    def fill(parser: argparse.ArgumentParser) -> None:
+        importlib.import_module(command.module).add_options(parser)
+
+    return fill
+
+
+def _called_as() -> str:
+    return "python -m postwerk" if sys.argv[0].endswith("__main__.py") else "postwerk"

@@ -18,10 +18,15 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from api.operator import Operator
+from postwerk.archive.audit import Actor
 from postwerk.archive.engine import Archive
+from postwerk.archive.operations import Operation, operation
 from postwerk.archive.suppressions import NewSuppression, add_suppressions
 from postwerk.contracts.content import Mailbox
 from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
+from postwerk.contracts.orders import DeadlineSignal, HoldSignal
+from postwerk.contracts.queue import STARTED_AGAIN, OperationState, QueueFilter, Verb
 from tests.support.databases import open_archive
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
@@ -109,6 +114,69 @@ async def told_and_cancelled(client: Client, archive: Archive, queue: str) -> No
         await record(client, "told_and_cancelled", f"bulk-{order.bulk_id}")
 
 
+async def operated(
+    archive: Archive, verb: Verb, wanted: QueueFilter, client: Client, queue: str
+) -> Operation:
+    """As the API does it: stored, carried out, and its workflow is done too."""
+    operator = Operator(archive, client, queue)
+    reason, actor, now = "recording", Actor(), datetime.now(UTC)
+    if verb is Verb.RETRY_FAILED:
+        op = await operator.retry_failed(wanted.bulk[0], wanted, reason=reason, actor=actor, now=now)
+    else:
+        op = await operator.do(verb, wanted, reason=reason, actor=actor, now=now)
+    while op.state is not OperationState.DONE:
+        await asyncio.sleep(0.2)
+        async with archive.reading() as connection:
+            op = await operation(connection, op.id)
+    return op
+
+
+async def held_by_itself(client: Client, archive: Archive, queue: str) -> None:
+    order = await a_stored_bulk_send(archive, ["defer2+1@example.com"], retry=QUICK)
+    handle = await started(client, order, queue)
+    await asyncio.sleep(2)
+    one = QueueFilter(ids=(f"{order.bulk_id}.1",))
+    await operated(archive, Verb.HOLD, one, client, queue)
+    await handle.signal("look_again")
+    await asyncio.sleep(2)
+    op = await operated(archive, Verb.RELEASE, one, client, queue)
+    await handle.result()
+    await record(client, "held", f"bulk-{order.bulk_id}/batch-1", f"operation-{op.id}")
+
+
+async def started_again(client: Client, archive: Archive, queue: str) -> None:
+    """While it runs, and after it has ended."""
+    addresses = ["defer2+again@example.com", "bounce+2@example.com"]
+    order = await a_stored_bulk_send(archive, addresses, retry=QUICK)
+    handle = await started(client, order, queue)
+    await asyncio.sleep(2)
+    failed = QueueFilter(bulk=(order.bulk_id,), state=STARTED_AGAIN)
+    await operated(archive, Verb.RETRY_FAILED, failed, client, queue)
+    await handle.result()
+    await record(client, "started_again_while_running", f"bulk-{order.bulk_id}")
+    op = await operated(archive, Verb.RETRY_FAILED, failed, client, queue)
+    await client.get_workflow_handle(f"bulk-{order.bulk_id}").result()
+    await record(client, "started_again", f"bulk-{order.bulk_id}", f"operation-{op.id}")
+
+
+async def held_and_moved(client: Client, archive: Archive, queue: str) -> None:
+    """A new deadline while it is held, and released before every child has heard of the hold."""
+    addresses = [f"defer+{n}@example.com" for n in range(30)]
+    order = await a_stored_bulk_send(archive, addresses, retry=QUICK)
+    handle = await started(client, order, queue)
+    await asyncio.sleep(2)
+    await handle.signal("hold", HoldSignal(reason="recording"))
+    await handle.signal("release")
+    await handle.signal("release")
+    await asyncio.sleep(2)
+    await handle.signal("hold")
+    await handle.signal("set_deadline", DeadlineSignal(deadline=datetime.now(UTC) + timedelta(seconds=15)))
+    await handle.signal("release")
+    await handle.result()
+    root = f"bulk-{order.bulk_id}"
+    await record(client, "moved", root, f"{root}/batch-1")
+
+
 STORIES = (
     completed,
     planned_and_expanded,
@@ -117,6 +185,9 @@ STORIES = (
     expired,
     told,
     told_and_cancelled,
+    held_by_itself,
+    started_again,
+    held_and_moved,
 )
 
 

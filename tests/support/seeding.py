@@ -14,6 +14,7 @@ from postwerk.contracts.content import Content, Mailbox
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.orders import BulkSendInput
 from postwerk.contracts.states import BulkState
+from postwerk.rules.providers import lane_of
 from postwerk.rules.recipients import NewRecipient
 from postwerk.rules.starting import start_order
 
@@ -28,7 +29,7 @@ def a_content(**changes: Any) -> Content:
 
 
 def a_recipient(address: str) -> NewRecipient:
-    return NewRecipient(address, "", None, None, address.partition("@")[2])
+    return NewRecipient(address, "", None, None, lane_of(address.partition("@")[2]))
 
 
 async def a_stored_bulk_send(

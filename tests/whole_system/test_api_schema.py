@@ -56,7 +56,7 @@ def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     known = [str(_made(schema, open=open)["id"]) for open in (True, False)]
     for operation in operations:
         _list(schema)
-        _try(operation, known)
+        _try(operation, known, _suspended(schema))
     asyncio.run(archive.close())
 
 
@@ -75,7 +75,14 @@ def _list(schema: Any) -> None:
     assert call.call().status_code == 200
 
 
-def _try(operation: Any, known: list[str]) -> None:
+def _suspended(schema: Any) -> str:
+    body = {"domain": "gmx.de", "for": "1d", "reason": "trial"}
+    answer = schema["/v1/suspensions"]["POST"].Case(body=body, media_type="application/json").call()
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def _try(operation: Any, known: list[str], suspension_id: str) -> None:
     """Half of the calls ask for something that is there."""
 
     @EXAMPLES
@@ -87,6 +94,8 @@ def _try(operation: Any, known: list[str]) -> None:
             case.path_parameters["message_id"] = f"{bulk_id}.1"
         if bulk_id and "address" in case.path_parameters:
             case.path_parameters["address"] = LISTED
+        if bulk_id and "suspension_id" in case.path_parameters:
+            case.path_parameters["suspension_id"] = suspension_id
         case.call_and_validate(checks=CHECKS)
 
     calls()

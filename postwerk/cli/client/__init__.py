@@ -1,0 +1,1 @@
+"""What the operator's commands share: the way to the API and to the terminal."""
