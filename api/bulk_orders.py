@@ -62,6 +62,7 @@ async def _release(parts: Parts, send: BulkSend) -> None:
     if not told:
         async with parts.archive.writing() as connection:
             await bulks.unpause_unstarted(connection, send.id)
+        await parts.starter.start_stored(send.id, parts.now())
         return
     await _until(parts, lambda connection: _is_resumed(connection, send.id))
 

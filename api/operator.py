@@ -18,6 +18,7 @@ from postwerk.archive.intake import INTAKE_SHARD
 from postwerk.archive.operation_runs import carry_out_page
 from postwerk.archive.operations import (
     Operation,
+    means_anything,
     narrowed,
     new_operation,
     next_page,
@@ -54,6 +55,8 @@ class Operator:
 
     async def count(self, verb: Verb, wanted: QueueFilter, now: datetime) -> Meant:
         """What the verb would change now."""
+        if not means_anything(verb, wanted):
+            return Meant(Counter(), 0)
         states = (*UNDER_WAY, *ENDED) if verb is Verb.RETRY_FAILED else UNDER_WAY
         narrow = narrowed(verb, wanted)
         async with self._archive.reading() as connection:

@@ -90,7 +90,9 @@ class Reconciler:
 
     async def _match(self, bulk_id: str) -> None:
         standing = await standing_of(self._client, bulk_id)
-        if standing is Standing.LOST:  # Temporal's database was lost or restored
+        if standing in (Standing.STOPPED, Standing.BROKEN) and await self._awaits_its_next_run(bulk_id):
+            await self._start(bulk_id)  # paused before its next run began; it begins paused
+        elif standing is Standing.LOST:  # Temporal's database was lost or restored
             log.warning("bulk send %s has lost its workflow; starting it again", bulk_id)
             await self._start(bulk_id)
         elif standing is Standing.STOPPED:
@@ -99,6 +101,12 @@ class Reconciler:
             await self._fail(bulk_id)
         elif standing is Standing.RUNNING and await self._is_paused(bulk_id):
             await self._starter.signal(bulk_id, "hold", HoldSignal(reason="paused"))
+
+    async def _awaits_its_next_run(self, bulk_id: str) -> bool:
+        """Failed messages were started again after its end, and no run of its workflow has begun since."""
+        async with self._archive.reading() as connection:
+            send = await reads.bulk_send(connection, bulk_id)
+        return send.rounds > 0 and send.started_at is None
 
     async def _is_paused(self, bulk_id: str) -> bool:
         """Asked once more: it may have been released since the list was read."""

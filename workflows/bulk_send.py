@@ -96,13 +96,17 @@ class BulkSend:
             await self._wait_for_more()
 
     async def _all_carried(self) -> None:
-        try:
-            await workflow.wait_condition(lambda: all(part.done() for part in self._carried))
-        except asyncio.CancelledError:
-            for part in self._carried:
-                part.cancel()
-            await workflow.wait(self._carried)
-            raise
+        """However often it is cancelled, what runs is waited for: its outcomes are still to be recorded."""
+        cancelled = False
+        while not all(part.done() for part in self._carried):
+            try:
+                await workflow.wait_condition(lambda: all(part.done() for part in self._carried))
+            except asyncio.CancelledError:
+                cancelled = True
+                for part in self._carried:
+                    part.cancel()
+        if cancelled:
+            raise asyncio.CancelledError
         for part in self._carried:
             part.result()
 

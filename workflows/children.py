@@ -117,19 +117,21 @@ class Children:
 
     async def hold(self, signal: HoldSignal) -> None:
         """Hold all, those too that start from now on."""
-        self._standing_hold = signal
-        await self._in_rounds("hold", signal)
+        self._standing_hold = numbered = self._numbered(signal)
+        await self._in_rounds("hold", numbered)
 
     async def release(self, signal: HoldSignal) -> None:
         self._standing_hold = None
-        await self._in_rounds("release", signal)
+        await self._in_rounds("release", self._numbered(signal))
+
+    def _numbered(self, signal: HoldSignal) -> HoldSignal:
+        self._rounds += 1
+        return signal.model_copy(update={"number": self._rounds})
 
     async def _in_rounds(self, name: str, signal: HoldSignal) -> None:
-        """One round after the other: each child hears them in their order. Only the last one matters."""
-        self._rounds += 1
-        mine = self._rounds
+        """One round after the other. Only the last one matters."""
         async with self._round:
-            if mine == self._rounds or not workflow.patched("hold-in-rounds"):
+            if signal.number == self._rounds or not workflow.patched("hold-in-rounds"):
                 await self.signal(name, signal)
 
     async def signal(self, name: str, signal: HoldSignal | DeadlineSignal) -> None:

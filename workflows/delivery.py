@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         SettleInput,
     )
     from postwerk.contracts.states import OPEN_STATES, MessageState
+    from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT, ONE_RUN
 
 
@@ -42,6 +43,7 @@ class Delivery:
         """The whole bulk send is."""
         self._held_since: datetime | None = None
         self._reason = ""
+        self._heard = Heard()
         self._interrupt = False
         """Set by hold, retry_now and look_again: the running or waiting activity is to be stopped."""
         self._hurry = False
@@ -163,13 +165,17 @@ class Delivery:
     @workflow.signal
     def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending; the deadline's clock stands still."""
+        if not self._heard.is_news(signal):
+            return
         self._held = self._interrupt = True
         self._reason = signal.reason if signal else ""
         workflow.set_current_details(f"**held** {self._reason}")
 
     @workflow.signal
-    def release(self, _signal: HoldSignal | None = None) -> None:
+    def release(self, signal: HoldSignal | None = None) -> None:
         """Go on. One that was not held may be sleeping all the same: it found its send paused."""
+        if not self._heard.is_news(signal):
+            return
         if not self._held and workflow.patched("release-wakes"):
             self._interrupt = True
         self._held = False

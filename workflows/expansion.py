@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from postwerk.contracts.orders import Counts, DeadlineSignal, ExpansionInput, HoldSignal
     from postwerk.rules.partition import CHILDREN_PER_WORKFLOW
     from workflows.children import Children
+    from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP
 
 
@@ -20,6 +21,7 @@ class Expansion:
     def __init__(self, order: ExpansionInput) -> None:
         self._order = order
         self._children = Children(self._show)
+        self._heard = Heard()
 
     @workflow.run
     async def run(self, order: ExpansionInput) -> Counts:
@@ -41,10 +43,13 @@ class Expansion:
 
     @workflow.signal
     async def hold(self, signal: HoldSignal | None = None) -> None:
-        await self._children.hold(signal or HoldSignal())
+        if self._heard.is_news(signal):
+            await self._children.hold(signal or HoldSignal())
 
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
+        if not self._heard.is_news(signal):
+            return
         if signal is not None and signal.deadline is not None:
             self._children.deadline = signal.deadline
         await self._children.release(signal or HoldSignal())

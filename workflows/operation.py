@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.operations import OperationActivities
     from postwerk.contracts.queue import NextRun, OperationOrder
     from workflows.names import BULK_ID, BULK_STATE, bulk_workflow_id
-    from workflows.options import ACCIDENTS, ARCHIVE_WALK, BULK_PRIORITY, HEARTBEAT
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, BULK_PRIORITY, HEARTBEAT
 
 OLD_RUN_ENDS = timedelta(seconds=1)
 OLD_RUN_LOOKS = 30
@@ -57,7 +57,7 @@ class Operation:
                 OperationActivities.next_run,
                 bulk_id,
                 summary="start again",
-                start_to_close_timeout=ARCHIVE_WALK,
+                start_to_close_timeout=ARCHIVE_STEP,
                 retry_policy=ACCIDENTS,
                 priority=Priority(priority_key=1),
             )

@@ -15,8 +15,8 @@ ACCIDENTS = RetryPolicy(
 )
 """A worker died, the archive is away: again after 1, 2, 4 ... 60 seconds, as long as it takes.
 Deliberate waiting does not use this: it comes with its own delay."""
-ARCHIVE_STEP = timedelta(minutes=2)
-"""One short step in the archive."""
+ARCHIVE_STEP = timedelta(seconds=45)
+"""One short step in the archive; it has no heartbeat, so a worker killed in it is noticed only then."""
 ARCHIVE_WALK = timedelta(hours=1)
 """A step that touches every message of a bulk send, with heartbeats."""
 TELLING = timedelta(hours=6)

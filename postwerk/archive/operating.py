@@ -14,6 +14,7 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.counters import count_moves
 from postwerk.archive.given import Given
 from postwerk.archive.holding import EXTRA, TIME_LEFT
+from postwerk.archive.moved import moved_meanwhile
 from postwerk.archive.operations import Found, Operation
 from postwerk.contracts.queue import Verb
 from postwerk.contracts.states import MessageState
@@ -89,15 +90,20 @@ async def change_messages(
     shard: int,
     extra: timedelta = timedelta(0),
 ) -> int:
-    """Do it to these messages, as far as they still are as they were found; answers to how many.
+    """Do it to these messages, as they are now; answers to how many.
 
-    `extra`: retry_failed gives them so much more time than their bulk send has.
+    One that is being sent since it was found is stopped like any other that is being sent: else it would be
+    passed over, and sent again later. `extra`: retry_failed gives them so much more time than their send has.
     """
-    if not found:
-        return 0
-    changed = await connection.run_sync(_change_all, op, found, now, shard, extra)
-    if op.verb in _WAKES:
-        await _note_batches(connection, op, [one for one in found if (one.bulk_id, one.seq) in changed])
+    changed: set[tuple[str, int]] = set()
+    left = found
+    while left:
+        done = await connection.run_sync(_change_all, op, left, now, shard, extra)
+        if op.verb in _WAKES:
+            await _note_batches(connection, op, [one for one in left if (one.bulk_id, one.seq) in done])
+        changed |= done
+        left = [one for one in left if (one.bulk_id, one.seq) not in done]
+        left = await connection.run_sync(moved_meanwhile, left, op.filter.state)
     return len(changed)
 
 

@@ -179,15 +179,22 @@ async def stopped_seqs(
 
 def narrowed(verb: Verb, wanted: QueueFilter) -> QueueFilter:
     """Only states in which the verb means something: nobody walks past a million others for nothing."""
-    if verb is Verb.RETRY_FAILED:
+    if verb is Verb.RETRY_FAILED or not means_anything(verb, wanted):
         return wanted
     fitting = tuple(state for state in FITTING[verb] if not wanted.state or state in wanted.state)
-    return wanted.model_copy(update={"state": fitting or (MessageState.DELIVERED,)})
+    return wanted.model_copy(update={"state": fitting})
+
+
+def means_anything(verb: Verb, wanted: QueueFilter) -> bool:
+    """False: in none of the states that are wanted has the verb a meaning, as to release what is deferred."""
+    return verb is Verb.RETRY_FAILED or not wanted.state or not set(wanted.state).isdisjoint(FITTING[verb])
 
 
 async def next_page(connection: AsyncConnection, op: Operation, limit: int = PAGE) -> Page:
     """The next messages meant, behind where the operation stands. Send by send; in a reading transaction."""
     found: list[Found] = []
+    if not means_anything(op.verb, op.filter):
+        return Page(found, last=True)
     for send in await _sends_of(connection, op):
         after = op.seq if send.id == op.bulk_id else 0
         query = messages_meant(_FOUND, send, op.filter, after=after, limit=limit - len(found))

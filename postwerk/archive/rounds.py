@@ -31,15 +31,19 @@ _STANDING = text("""
     UPDATE bulk_send SET starting_again = starting_again - :leaves WHERE id = :bulk_id
     RETURNING state, options
 """)
+# It has not begun: whoever pauses it before its next run begins finds it as any other that has not.
 _AGAIN = text("""
-    UPDATE bulk_send SET state = 'queued', reason = '', finished_at = NULL, held_at = NULL,
+    UPDATE bulk_send SET state = 'queued', reason = '', started_at = NULL, finished_at = NULL, held_at = NULL,
         deadline = :deadline WHERE id = :bulk_id
 """)
 _TELL_ROOT = text("""
     INSERT INTO operation_batch (operation, bulk_id, number) VALUES (:operation, :bulk_id, :root)
     ON CONFLICT DO NOTHING
 """)
-_ORDER = text("SELECT accepted, options, deadline, carried, state, name FROM bulk_send WHERE id = :bulk_id")
+_ORDER = text("""
+    SELECT accepted, options, deadline, carried, name FROM bulk_send
+    WHERE id = :bulk_id AND state IN ('queued', 'paused') AND started_at IS NULL
+""")
 
 
 class Round(NamedTuple):
@@ -103,7 +107,7 @@ async def give_up_round(connection: AsyncConnection, op: Operation) -> None:
 async def next_run(connection: AsyncConnection, bulk_id: str, now: datetime) -> NextRun | None:
     """What starts the workflow of a send anew; None when it is carried already, or not to be."""
     row = (await connection.execute(_ORDER, {"bulk_id": bulk_id})).one_or_none()
-    if row is None or row.state != BulkState.QUEUED or row.deadline is None:
+    if row is None or row.deadline is None:
         return None
     left = max(from_microseconds(row.deadline) - now, timedelta(seconds=1))
     options = BulkOptions.model_validate(orjson.loads(row.options))

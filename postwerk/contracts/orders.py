@@ -130,6 +130,8 @@ class HoldSignal(_Order):
     reason: str = ""
     deadline: datetime | None = None
     """On its way down: the deadline of children that start later."""
+    number: int = 0
+    """Of a hold or release on its way down: counted by the parent, so that an older one is not obeyed later."""
 
 
 class DeadlineSignal(_Order):

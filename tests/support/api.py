@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx2
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.app import create_app
@@ -32,6 +32,8 @@ class RecordingTemporal:
         self.running: dict[str, str] = {}
         """Running Delivery workflows with their lanes."""
         self.away = False
+        self.all_ended = False
+        """What was started has run to its end."""
         self.workers = 1
         self.workflow_service = SimpleNamespace(describe_task_queue=self._describe_task_queue)
 
@@ -44,8 +46,10 @@ class RecordingTemporal:
             self._answer(workflow_id)
             self.cancelled.append(workflow_id)
 
-        async def describe(**_options: Any) -> None:
+        async def describe(**_options: Any) -> Any:
             self._answer(workflow_id)
+            status = WorkflowExecutionStatus.COMPLETED if self.all_ended else WorkflowExecutionStatus.RUNNING
+            return SimpleNamespace(status=status, typed_search_attributes={})
 
         async def signal(name: str, *_arguments: Any, **_options: Any) -> None:
             self._answer()

@@ -175,6 +175,14 @@ async def test_cancelling_a_started_send_asks_its_workflow(door: Door) -> None:
     assert door.temporal.cancelled == [taken["workflow_id"]]
 
 
+async def test_cancelling_a_send_whose_workflow_has_ended_closes_it(door: Door) -> None:
+    """Temporal says yes to it. Such a send has failed messages that are to be started again in a moment."""
+    taken = (await door.send()).json()
+    door.temporal.all_ended = True
+    answer = await door.http.post(f"/v1/bulk-sends/{taken['id']}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+
+
 async def test_cancelling_a_completed_send_is_a_conflict(door: Door) -> None:
     bulk_id = (await door.send()).json()["id"]
     async with door.archive.writing() as connection:
