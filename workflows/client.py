@@ -12,7 +12,7 @@ from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     Priority,
     SearchAttributePair,
@@ -109,14 +109,16 @@ async def signal_bulk_send(client: Client, bulk_id: str, name: str, signal: Base
 
 
 async def cancel_bulk_send(client: Client, bulk_id: str) -> bool:
-    """Ask the root workflow to end; False when there is none to ask. Raises RPCError: Temporal is away."""
+    """Ask the root workflow to end; False when none runs. Raises RPCError: Temporal is away."""
+    handle = client.get_workflow_handle(bulk_workflow_id(bulk_id))
     try:
-        await client.get_workflow_handle(bulk_workflow_id(bulk_id)).cancel(rpc_timeout=RPC_TIMEOUT)
+        await handle.cancel(rpc_timeout=RPC_TIMEOUT)
+        found = await handle.describe(rpc_timeout=RPC_TIMEOUT)  # an ended one takes a cancel like any other
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False
         raise
-    return True
+    return found.status is WorkflowExecutionStatus.RUNNING
 
 
 class Woken(NamedTuple):
