@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from postwerk.dev.house import temporal_program
 from tests.support.operators_page import PAGE, Section, Step, agrees, sections, stray_prompts
-from tests.support.sandbox import ROOT, eventually
+from tests.support.prompt import Prompt
+from tests.support.sandbox import eventually
 from tests.support.system import System
 
 TEXT = PAGE.read_text("utf-8")
 SECTIONS = sections(TEXT)
-MUCH_LATER = {"initial": "2h", "maximum": "2h"}
 PATIENCE_SECONDS = 40.0
 """The reconciler looks every 15 seconds."""
 _LOOKS = re.compile(
@@ -31,99 +25,6 @@ _LOOKS = re.compile(
     r"|curl -s [\"$](?!.* -[Xd] )"
 )
 _VERB = re.compile(r"postwerk queue (retry|hold|release|cancel|expire) (.*)")
-
-
-class Prompt:
-    """A shell before the system, in which `$BULK` and `$MESSAGE` are of a bulk send that waits."""
-
-    def __init__(self, system: System, folder: Path) -> None:
-        self.system = system
-        self._folder = folder
-        self._worlds = 0
-        self.bulk_id = ""
-        self.number = 1
-        """Of the message that `$MESSAGE` is."""
-        (folder / "postwerk").write_text(f'#!/bin/sh\nexec {sys.executable} -m postwerk "$@"\n')
-        (folder / "postwerk").chmod(0o755)
-        (folder / "temporal").symlink_to(temporal_program())
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {
-            "BULK": self.bulk_id,
-            "MESSAGE": f"{self.bulk_id}.{self.number}",
-            "API": self.system.house.api_url,
-        }
-
-    def new_world(self, **kinds: int) -> None:
-        """Nothing is open but a bulk send to so many addresses of each kind, tried once; `full` ones wait."""
-        self._nothing_waits()
-        self._worlds += 1
-        end = f"{self._worlds}@gmx.de"
-        to = [_address(kind, n, end) for kind, count in kinds.items() for n in range(1, count + 1)]
-        request = {
-            "name": "spring",
-            "from": "Shop <news@shop.example>",
-            "subject": "Spring",
-            "text": "It is here.",
-        }
-        request |= {"recipients": [{"to": one} for one in to], "retry": MUCH_LATER}
-        self.bulk_id, self.number = self.system.post(request)["id"], 1
-        tried = {
-            "deferred": kinds.get("full", 0),
-            "bounced": kinds.get("bounce", 0),
-            "delivered": kinds.get("ok", 0),
-        }
-        eventually(lambda: self.counts == {state: n for state, n in tried.items() if n}, 30)
-
-    def _nothing_waits(self) -> None:
-        for one in self.get("/v1/suspensions?active=true")["data"]:
-            self.system.api.delete(f"/v1/suspensions/{one['id']}").raise_for_status()
-        everything = {"filter": {"all": True}, "reason": "the next example"}
-        self.system.api.post("/v1/queue/cancel", json=everything).raise_for_status()
-        eventually(lambda: self.get("/v1/queue/count")["count"] == 0, 30)
-
-    def get(self, path: str) -> dict[str, Any]:
-        return dict(self.system.api.get(path).raise_for_status().json())
-
-    @property
-    def counts(self) -> dict[str, int]:
-        return {state: n for state, n in self.system.view(self.bulk_id)["counts"].items() if n}
-
-    def type(self, command: str) -> str:
-        """What it prints; must end with exit code 0."""
-        house = self.system.house
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("POSTWERK_", "TEMPORAL_"))
-        }
-        ours = {"POSTWERK_API_URL": house.api_url, "POSTWERK_USER": "ada@mx1", "PYTHONPATH": str(ROOT)}
-        ours |= {"TEMPORAL_ADDRESS": house.temporal_address, "PATH": f"{self._folder}:{os.environ['PATH']}"}
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            env=kept | ours | self.variables,
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, f"$ {command}\nended with {done.returncode}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def call(self, written: str) -> httpx2.Response:
-        """`POST /path {"json": ...}`; must be taken."""
-        for name, value in self.variables.items():
-            written = written.replace(f"${name}", value)
-        method, path, *body = written.split(" ", 2)
-        answer = self.system.api.request(method, path, json=json.loads(body[0]) if body else None)
-        assert answer.is_success, f"{written}: {answer.text}"
-        return answer
-
-
-def _address(kind: str, number: int, end: str) -> str:
-    """Who bounced once is on the suppression list, so each world has others; who waits has the page's."""
-    return f"full+{number}@gmx.de" if kind == "full" else f"{kind}+{number}.{end}"
 
 
 @pytest.fixture(scope="module")
