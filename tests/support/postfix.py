@@ -12,6 +12,8 @@ from typing import Any
 from bench.postfix import Postfix
 
 _NEXT_RUN = "queue_run_delay = 1h\nminimal_backoff_time = 2h\nmaximal_backoff_time = 2h\n"
+_PICKUP = ("pickup unix n - n 60 ", "pickup unix n - n 1 ")
+"""What `postsuper -r` gives back waits for its next look."""
 
 
 class PostfixQueue(Postfix):
@@ -27,6 +29,8 @@ class PostfixQueue(Postfix):
         super()._configure()
         with (self._folder / "main.cf").open("a") as main:
             main.write(f"{_NEXT_RUN}fast_flush_domains = {' '.join(self._sites)}\n")
+        services = self._folder / "master.cf"
+        services.write_text(services.read_text().replace(*_PICKUP))
 
     def run(self, command: str) -> str:
         environment = {**os.environ, "MAIL_CONFIG": str(self._folder)}
