@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Request
 
@@ -25,7 +25,7 @@ def operation_view(request: Request, parts: Parts, op: Operation) -> OperationVi
         id=op.id,
         verb=op.verb,
         state=_STATES[op.state],
-        filter=op.filter.model_dump(mode="json", exclude_defaults=True),
+        filter=filter_view(op.filter.model_dump(mode="json", exclude_defaults=True)),
         reason=op.reason,
         by=op.by,
         matched=op.matched,
@@ -36,3 +36,9 @@ def operation_view(request: Request, parts: Parts, op: Operation) -> OperationVi
         detail=op.detail,
         links={"self": f"{base_url(request, parts)}/v1/operations/{op.id}"},
     )
+
+
+def filter_view(stored: dict[str, Any]) -> dict[str, Any]:
+    """As a request says it: the class 4 of replies is "4xx"."""
+    code = stored.get("code")
+    return stored | {"code": f"{code}xx"} if code is not None and code < 100 else stored

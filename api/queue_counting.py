@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from postwerk.rules.queue_summary import (
     Part,
     Row,
     Survey,
+    added_up,
     asks_sends_only,
     counted_in,
     parts_of,
@@ -73,8 +74,8 @@ async def summary(parts: Parts, by: By, bounds: Sequence[timedelta]) -> Summary:
         survey = await take_survey(connection, sends, now, domains=by is By.DOMAIN) if exact else None
     names = {send.id: send.name for send in sends}
     if by in (By.BULK, By.STATE):
-        own, total = list(_parts_of_counters(sends, by)), list(_parts_of_counters(sends, None))
-        return Summary(summarise(own, bounds, now), _total(total, bounds, now), now, names)
+        rows = summarise(_parts_of_counters(sends, by), bounds, now)
+        return Summary(rows, added_up(rows, TOTAL, bounds), now, names)
     return _of_survey(survey or await parts.survey.latest(), by, sends, bounds, now)
 
 
@@ -83,9 +84,9 @@ def _of_survey(
 ) -> Summary:
     accepted_at = {send.id: send.accepted_at for send in sends if send.accepted_at}
     rows = summarise(parts_of(survey, by, accepted_at), bounds, now)
-    all_of_it = (part._replace(name=TOTAL) for part in parts_of(survey, By.PROVIDER, accepted_at))
     more = by is By.DOMAIN and not survey.has_all_domains
-    return Summary(rows, _total(all_of_it, bounds, now), survey.as_of, {}, more)
+    whole = summarise(parts_of(survey, By.PROVIDER, accepted_at), bounds, now) if more else rows
+    return Summary(rows, added_up(whole, TOTAL, bounds), survey.as_of, {}, more)
 
 
 def _by_counters(sends: Sequence[SendInQuestion], wanted: QueueFilter) -> Counter[MessageState]:
@@ -95,14 +96,10 @@ def _by_counters(sends: Sequence[SendInQuestion], wanted: QueueFilter) -> Counte
     return found
 
 
-def _parts_of_counters(sends: Sequence[SendInQuestion], by: By | None) -> Iterator[Part]:
-    """By bulk send or by state; None: all together."""
+def _parts_of_counters(sends: Sequence[SendInQuestion], by: By) -> Iterator[Part]:
+    """By bulk send or by state."""
     for send in sends:
         for state in OPEN_STATES & send.counts.keys():
-            name = {By.BULK: send.id, By.STATE: state.value}.get(by, TOTAL) if by else TOTAL
+            name = send.id if by is By.BULK else state.value
             assert send.accepted_at is not None  # only accepted ones come into question
             yield Part(name, send.accepted_at, state, send.counts[state])
-
-
-def _total(parts: Iterable[Part], bounds: Sequence[timedelta], now: datetime) -> Row:
-    return next(iter(summarise(parts, bounds, now)), Row(TOTAL, [0] * (len(bounds) + 1)))

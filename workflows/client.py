@@ -109,12 +109,11 @@ async def signal_bulk_send(client: Client, bulk_id: str, name: str, signal: Base
 
 
 async def cancel_bulk_send(client: Client, bulk_id: str) -> bool:
-    """Ask the root workflow to end; False when there is none to ask. Raises RPCError: Temporal is away."""
+    """Ask the root workflow to end; False when none runs. Raises RPCError: Temporal is away."""
+    handle = client.get_workflow_handle(bulk_workflow_id(bulk_id))
     try:
-        handle = client.get_workflow_handle(bulk_workflow_id(bulk_id))
         await handle.cancel(rpc_timeout=RPC_TIMEOUT)
-        # The server says yes to a workflow that has ended, too: asked afterwards, it is certain.
-        found = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        found = await handle.describe(rpc_timeout=RPC_TIMEOUT)  # an ended one takes a cancel like any other
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return False

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from api.audit_schemas import AuditEntryView, AuditList
 from api.dependencies import UseParts
 from api.ids import id_cursor
+from api.operation_views import filter_view
 from api.parameters import clean_text, only_parameters
 from api.problem_schemas import problems
 from postwerk.archive.audit import AuditEntry, audit_entries
@@ -49,7 +50,7 @@ def _view(entry: AuditEntry) -> AuditEntryView:
         via=entry.via,
         action=entry.action,
         target=entry.target,
-        filter=entry.filter,
+        filter=filter_view(entry.filter) if entry.filter else entry.filter,
         reason=entry.reason,
         count=entry.count,
         operation=entry.operation,

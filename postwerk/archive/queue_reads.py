@@ -19,7 +19,7 @@ from postwerk.contracts.queue import QueueFilter
 PATIENCE_SECONDS = 0.15
 """So long a page is looked for; then it is as short as it is, and the next one goes on from there."""
 SENDS_AT_ONCE = 500
-_FIRST_LOOK, _WIDEST_LOOK = 20_000, 160_000
+_FIRST_LOOK, _WIDEST_LOOK = 20_000, 80_000
 """Messages in a row of which the meant ones are asked for: wider with each look that found too few."""
 
 

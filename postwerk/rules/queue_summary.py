@@ -95,11 +95,25 @@ class Row:
 def summarise(parts: Iterable[Part], bounds: Sequence[timedelta], now: datetime) -> list[Row]:
     """A row for each name, those with most messages first. `bounds` of the ages, ascending."""
     rows: dict[str, Row] = {}
+    buckets: dict[datetime, int] = {}  # there are far more parts than bulk sends
     for part in parts:
         if part.n > 0:
-            row = rows.setdefault(part.name, Row(part.name, [0] * (len(bounds) + 1)))
-            row.add(part, bisect_right(bounds, now - part.accepted_at))
+            if (row := rows.get(part.name)) is None:
+                row = rows[part.name] = Row(part.name, [0] * (len(bounds) + 1))
+            if (bucket := buckets.get(part.accepted_at)) is None:
+                bucket = buckets[part.accepted_at] = bisect_right(bounds, now - part.accepted_at)
+            row.add(part, bucket)
     return sorted(rows.values(), key=lambda row: (-row.total, row.name))
+
+
+def added_up(rows: Sequence[Row], name: str, bounds: Sequence[timedelta]) -> Row:
+    """One row for all."""
+    total = Row(name, [0] * (len(bounds) + 1))
+    for row in rows:
+        total.states.update(row.states)
+        total.by_age = [mine + its for mine, its in zip(total.by_age, row.by_age, strict=True)]
+    total.oldest_at = min((row.oldest_at for row in rows if row.oldest_at), default=None)
+    return total
 
 
 def parts_of(survey: Survey, by: By, accepted_at: Mapping[str, datetime]) -> Iterator[Part]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import httpx2
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.app import create_app
@@ -26,6 +27,8 @@ class RecordingTemporal:
     def __init__(self) -> None:
         self.started: dict[str, BulkSendInput] = {}
         self.cancelled: list[str] = []
+        self.terminated: set[str] = set()
+        """Ids of workflows that were ended from outside; like any server's they can still be cancelled."""
         self.signalled: list[tuple[str, str]] = []
         """Workflow id and name of each signal."""
         self.signals_at_once = self.most_signals_at_once = 0
@@ -48,8 +51,12 @@ class RecordingTemporal:
 
         async def describe(**_options: Any) -> Any:
             self._answer(workflow_id)
-            status = WorkflowExecutionStatus.COMPLETED if self.all_ended else WorkflowExecutionStatus.RUNNING
-            return SimpleNamespace(status=status, typed_search_attributes={})
+            status = WorkflowExecutionStatus.RUNNING
+            if workflow_id in self.terminated:
+                status = WorkflowExecutionStatus.TERMINATED
+            elif self.all_ended:
+                status = WorkflowExecutionStatus.COMPLETED
+            return SimpleNamespace(status=status, typed_search_attributes=TypedSearchAttributes.empty)
 
         async def signal(name: str, *_arguments: Any, **_options: Any) -> None:
             self._answer()

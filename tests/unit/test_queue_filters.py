@@ -10,6 +10,7 @@ import pytest
 from fastapi import Request
 
 from api.errors import InvalidFields
+from api.operation_views import filter_view
 from api.queue_filters import read_filter, read_query_filter
 from postwerk.contracts.queue import QueueFilter
 from postwerk.contracts.states import MessageState
@@ -56,6 +57,12 @@ TAKEN = [
 @pytest.mark.parametrize(("document", "meant"), TAKEN)
 def test_a_filter_is_read_into_its_normal_form(document: dict[str, Any], meant: QueueFilter) -> None:
     assert read_filter(document, may_be_empty=False) == meant
+
+
+@pytest.mark.parametrize("meant", [meant for _, meant in TAKEN])
+def test_a_filter_is_shown_as_it_can_be_said_again(meant: QueueFilter) -> None:
+    shown = filter_view(meant.model_dump(mode="json", exclude_defaults=True))
+    assert read_filter(shown, may_be_empty=False) == meant
 
 
 @pytest.mark.parametrize(("document", "meant"), TAKEN)

@@ -94,6 +94,21 @@ async def test_a_cancelled_send_without_workflow_is_closed_in_the_archive(door: 
     assert found["counted"] == {"cancelled": 2, "unknown": 1}
 
 
+async def test_a_send_whose_workflow_was_terminated_ends_cancelled_in_two_looks(door: Door) -> None:
+    taken = (await door.send()).json()
+    await _set(door, "state = 'running', started_at = accepted_at")
+    door.temporal.terminated.add(taken["workflow_id"])
+
+    seen = []
+    for _ in range(2):
+        await _look(door)
+        view = (await door.http.get(f"/v1/bulk-sends/{taken['id']}")).json()
+        seen.append((view["state"], view["reason"], view["counts"]["cancelled"]))
+
+    reason = "its workflow was terminated"
+    assert seen == [("cancelling", reason, 0), ("cancelled", reason, 1)]
+
+
 async def test_what_was_broken_off_while_storing_is_erased_after_an_hour(door: Door) -> None:
     await door.send(recipients=[{"to": f"u{n}@example.com"} for n in range(2500)])
     await _set(door, "state = 'storing'")

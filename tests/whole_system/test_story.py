@@ -98,6 +98,23 @@ def test_a_cancel_at_the_command_line_ends_the_send_at_once(system: System) -> N
 
 
 @pytest.mark.timeout(60)
+def test_a_terminated_send_can_still_be_cancelled(system: System) -> None:
+    request = a_story("terminated", {"defer": 3, "ok": 2}, retry=MUCH_LATER)
+    answer = system.post(request)
+    bulk_id, root = answer["id"], answer["workflow_id"]
+    eventually(lambda: system.view(bulk_id)["counts"]["deferred"] == 3)
+    eventually(lambda: system.view(bulk_id)["counts"]["delivered"] == 2)
+    system.cli("workflow", "terminate", "-w", root)
+
+    system.api.post(f"/v1/bulk-sends/{bulk_id}/cancel", json={"reason": "wrong list"}).raise_for_status()
+    view = eventually(lambda: seen if (seen := system.view(bulk_id))["state"] == "cancelled" else {}, 5)
+    assert view["reason"] == "wrong list"
+    verdict = judged(system, bulk_id, request)
+    assert verdict.complaints == []
+    assert verdict.states == {"cancelled": 3, "delivered": 2}
+
+
+@pytest.mark.timeout(60)
 def test_hold_and_release_at_the_command_line_stop_and_go_on(system: System) -> None:
     request = a_story("held", {"slow1": 32}, recipients_per_child=8)
     answer = system.post(request)
