@@ -98,6 +98,7 @@ class Attempt:
                 was=self._was,
                 at=self._started_at,
                 possible_duplicate=self._cut_off,
+                round=self._order.batch.round,
             )
         )
 

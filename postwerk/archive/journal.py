@@ -29,9 +29,11 @@ _MARK = Given(
         possible_duplicate = (message.possible_duplicate OR given.possible_duplicate)
     FROM {given} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
         AND message.state = given.was AND message.attempts = given.attempt - 1
+        AND message.round = given.round
     RETURNING message.bulk_id, message.seq
     """,
     bulk_id="text", seq="bigint", attempt="int", at="bigint", was="text", possible_duplicate="boolean",
+    round="int",
 )  # fmt: skip
 # What is deferred while an operator wants it held or ended becomes that; an attempt of unknown end that is to
 # be ended is unknown. Held ones keep their time: what they have left of the deadline.
@@ -83,6 +85,8 @@ class Mark:
     was: MessageState
     at: int
     possible_duplicate: bool
+    round: int = 0
+    """Who was cancelled and started again belongs to another batch now, whoever has read it before."""
 
 
 @dataclass(frozen=True, slots=True)

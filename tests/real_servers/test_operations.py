@@ -77,3 +77,14 @@ async def test_who_begins_to_be_sent_after_it_was_found_is_stopped_all_the_same(
     assert (first, second) == (("sending", becomes), (becomes, None))
     assert (done.matched, done.changed) == (2, 2)
     assert await counts_of(archive, order.bulk_id) == {"sending": 1, becomes: 1}
+
+
+@pytest.mark.parametrize("part", [0, 1])
+async def test_who_was_started_again_is_sent_by_its_new_batch_alone(archive: Archive, part: int) -> None:
+    """The old one may have read it before: both would send it, each taking the other's attempt for cut off."""
+    order = await a_stored_bulk_send(archive, ["a@one.example"])
+    async with archive.writing() as connection:
+        await connection.execute(text("UPDATE message SET round = 1"))
+    mark = Mark(order.bulk_id, 1, 1, MessageState.QUEUED, at=1, possible_duplicate=False, round=part)
+    applied = await archive.at_once(lambda connection: write_entries(connection, [mark], 1))
+    assert bool(applied) == (part == 1)
