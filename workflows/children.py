@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -82,15 +83,27 @@ class Children:
             handle: Handle = await start()
             self._handles.append(handle)
             if self._cancelled:
-                handle.cancel()  # a cancel between a child's start and the news of it is lost on the way
-            if self._standing_hold is not None:
-                await self._signal_one(handle, "hold", self._standing_hold)
+                await self._cancel_new(handle)
+            elif self._standing_hold is not None:
+                try:
+                    await self._signal_one(handle, "hold", self._standing_hold)
+                except asyncio.CancelledError:
+                    handle.cancel()
             self.counts += await handle
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             # A child cancelled by itself has recorded what it did not send.
             self.lost += not is_cancelled_exception(error)
         self.done += 1
         self._changed()
+
+    async def _cancel_new(self, handle: Handle) -> None:
+        """A cancel between a child's start and the news of it is lost on the way.
+
+        A task that is cancelled before its first step ends at once, and nobody would wait for the child.
+        """
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        handle.cancel()
 
     async def _start_delivery(self, order: BatchOrder, deadline: datetime) -> Handle:
         plural = "" if order.messages == 1 else "s"
