@@ -82,13 +82,11 @@ class Children:
         try:
             handle: Handle = await start()
             self._handles.append(handle)
+            if self._standing_hold is not None and not self._cancelled:
+                with suppress(asyncio.CancelledError):
+                    await self._signal_one(handle, "hold", self._standing_hold)
             if self._cancelled:
                 await self._cancel_new(handle)
-            elif self._standing_hold is not None:
-                try:
-                    await self._signal_one(handle, "hold", self._standing_hold)
-                except asyncio.CancelledError:
-                    handle.cancel()
             self.counts += await handle
         except (ChildWorkflowError, asyncio.CancelledError) as error:
             # A child cancelled by itself has recorded what it did not send.
@@ -97,7 +95,7 @@ class Children:
         self._changed()
 
     async def _cancel_new(self, handle: Handle) -> None:
-        """A cancel between a child's start and the news of it is lost on the way.
+        """A cancel between a child's start and the news of it is lost on the way, or while it is signalled.
 
         A task that is cancelled before its first step ends at once, and nobody would wait for the child.
         """

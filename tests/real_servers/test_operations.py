@@ -81,7 +81,7 @@ async def test_who_begins_to_be_sent_after_it_was_found_is_stopped_all_the_same(
 
 @pytest.mark.parametrize("part", [0, 1])
 async def test_who_was_started_again_is_sent_by_its_new_batch(archive: Archive, part: int) -> None:
-    """The old one may have read it before: both would send it, each taking the other's attempt for cut off."""
+    """The old one may have read it before: both would send it, each taking the other for cut off."""
     order = await a_stored_bulk_send(archive, ["a@one.example"])
     async with archive.writing() as connection:
         await connection.execute(text("UPDATE message SET round = 1"))
