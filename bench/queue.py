@@ -51,6 +51,9 @@ QUESTIONS = {
     "count recipient": "queue/count?recipient=user999@gmail.com",
     **{f"summary by {by.value}": f"queue/summary?by={by.value}" for by in By},
 }
+ORDERS = ("hold", "release", "retry", "expire", "cancel")
+"""Told to single messages: what is held is released, tried, and ended; another one is cancelled."""
+PER_ORDER = 25
 FIRST_SURVEY = "first survey"
 Figures = dict[str, Any]
 
@@ -138,7 +141,29 @@ async def _ask(queue: SeededQueue) -> Figures:
     for name, question in {"one message": f"messages/{first}", **QUESTIONS}.items():
         took = [await _answered(queue.http, question) for _ in range(ROUNDS)]
         figures[name] = round(statistics.median(took), 1)
+    return {**figures, **await _order(queue)}
+
+
+async def _order(queue: SeededQueue) -> Figures:
+    """Single messages, far from each other; Temporal is away, and is told later."""
+    found = await queue.http.get("queue/messages", params={"limit": 1000})
+    ids = [message["id"] for message in found.json()["data"]][:: 1000 // (2 * PER_ORDER)]
+    figures: Figures = {}
+    for verb in ORDERS:
+        meant = ids[PER_ORDER:] if verb == "cancel" else ids[:PER_ORDER]
+        took = [await _ordered(queue.http, f"messages/{one}/{verb}") for one in meant]
+        figures[f"{verb} one message"] = round(statistics.median(took), 1)
+        figures[f"{verb} one message, slowest"] = round(max(took), 1)
     return figures
+
+
+async def _ordered(http: httpx2.AsyncClient, order: str) -> float:
+    """Milliseconds until it is done, durably."""
+    began = time.perf_counter()
+    answer = await http.post(order, json={"reason": "bench"})
+    took = (time.perf_counter() - began) * 1000
+    assert answer.json()["state"] != "running", answer.text[:500]
+    return took
 
 
 async def _answered(http: httpx2.AsyncClient, question: str) -> float:
