@@ -19,6 +19,7 @@ from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
+from api.request_schemas import BulkSendRequest
 from api.routes import (
     audit,
     bulk_sends,
@@ -32,7 +33,6 @@ from api.routes import (
     suspensions,
     uploads,
 )
-from api.schemas import BulkSendRequest
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
 from postwerk.archive.engine import Archive

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from api.schemas import DurationInput, RetryInput
+from api.request_schemas import DurationInput, RetryInput
 
 
 class BulkSendChange(BaseModel):

@@ -12,7 +12,7 @@ from api.change_schemas import BulkSendChange
 from api.deadlines import read_deadline
 from api.dependencies import ApiConfig
 from api.following import Consequences
-from api.schemas import RetryRequest
+from api.request_schemas import RetryRequest
 from api.taking.order_body import check_words
 from api.taking.request import read_rate, read_relay, read_retry
 from postwerk.archive import bulks, changing, pace

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr, WithJsonSchema
 
-from api.schemas import DurationInput
+from api.request_schemas import DurationInput
 
 _REST = {
     "anyOf": [

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema
 
-from api.schemas import JsonObject
+from api.request_schemas import JsonObject
 from postwerk.contracts.queue import MOST_IDS, Verb
 from postwerk.contracts.states import MessageState
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from api.schemas import DurationInput
+from api.request_schemas import DurationInput
 
 
 class SuspensionOrder(BaseModel):

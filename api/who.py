@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from postwerk.archive.audit import Actor
 from postwerk.errors import InvalidRequest
@@ -33,3 +33,8 @@ def _as_utf8(header: str) -> str:
 
 
 By = Annotated[Actor, Depends(_actor)]
+
+
+def owner_of(request: Request) -> str:
+    """Id of the API key that the call came with; empty without one."""
+    return str(request.scope.get("state", {}).get("owner", ""))

@@ -14,7 +14,8 @@ from api.ids import bulk_cursor, bulk_id_of
 from api.operation_orders import read_reason
 from api.parameters import only_parameters
 from api.problem_schemas import problems
-from api.schemas import BulkSendList, BulkSendRequest, BulkSendView, Checked, Taken
+from api.request_schemas import BulkSendRequest
+from api.schemas import BulkSendList, BulkSendView, Checked, Taken
 from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_json
@@ -22,7 +23,7 @@ from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
 from api.views import bulk_send_view, checked, taken
 from api.waiting import waits_of_sends
-from api.who import By
+from api.who import By, owner_of
 from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
@@ -63,7 +64,9 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     """
     only_parameters(request, "dry_run")  # a misspelt one must not send mail
     wanted, entries = await _read(request, parts)
-    new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
+    new = new_bulk_send(
+        wanted, parts.config.retry, parts.config.relay_names, parts.now(), owner=owner_of(request)
+    )
     if dry_run:
         found = checked(len(entries), await check_request(entries))
         return Response(found.model_dump_json(), media_type="application/json")

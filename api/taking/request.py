@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
-from api.schemas import BulkSendRequest, NotifyRequest, RetryRequest
+from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
@@ -55,7 +55,12 @@ def read_fields(shape: type[T], document: dict[str, Any]) -> T:
 
 
 def new_bulk_send(
-    request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str], now: datetime
+    request: BulkSendRequest,
+    defaults: RetrySchedule,
+    relays: Collection[str],
+    now: datetime,
+    *,
+    owner: str = "",
 ) -> NewBulkSend:
     """What will be stored. Raises InvalidRequest pointing at the field.
 
@@ -76,6 +81,7 @@ def new_bulk_send(
         options=_options(request, defaults, relays),
         metadata=request.metadata,
         created_at=now,
+        owner=owner,
     )
 
 

@@ -20,7 +20,7 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.tables import BulkSendRow
 from postwerk.contracts.content import Content
 from postwerk.contracts.options import BulkOptions
-from postwerk.contracts.states import BulkState, MessageState
+from postwerk.contracts.states import BulkState, MessageState, SendKind
 from postwerk.errors import Conflict, NotFound
 from postwerk.rules.recipients import NewRecipient
 
@@ -37,6 +37,9 @@ class NewBulkSend:
     created_at: datetime
     notice_of: str = ""
     """The bulk send that this one tells of; callers' own have none."""
+    kind: SendKind = SendKind.BULK
+    owner: str = ""
+    """Id of the API key that makes it; empty without one."""
 
 
 class Added(NamedTuple):
@@ -95,6 +98,8 @@ async def store_bulk_send(connection: AsyncConnection, new: NewBulkSend, state: 
             rejected=0,
             duplicates=0,
             notice_of=new.notice_of,
+            kind=new.kind.value,
+            owner=new.owner,
         )
     )
 

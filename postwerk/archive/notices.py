@@ -24,7 +24,7 @@ from postwerk.archive.tables import RARE_STATES
 from postwerk.contracts.content import Content
 from postwerk.contracts.notices import FAILED_STATES, Reason, ToldMessage, ToldSend
 from postwerk.contracts.options import BulkOptions, NotifyOn
-from postwerk.contracts.states import BulkState, MessageState
+from postwerk.contracts.states import BulkState, MessageState, SendKind
 from postwerk.rules.recipients import new_recipient
 
 WHOLE_SEND = 0
@@ -147,7 +147,16 @@ async def store_notice(connection: AsyncConnection, about: ToldSend, new: NewNot
     if not told.rowcount:
         return False
     options = BulkOptions(retry=about.options.retry, relay=about.options.relay)
-    send = NewBulkSend(notice_id, f"notice: {new.kind}", new.content, options, None, now, notice_of=about.id)
+    send = NewBulkSend(
+        notice_id,
+        f"notice: {new.kind}",
+        new.content,
+        options,
+        None,
+        now,
+        notice_of=about.id,
+        kind=SendKind.NOTICE,
+    )
     await store_bulk_send(connection, send, BulkState.STORING)
     to = [new_recipient(box.model_dump()) for box in about.notify.to]
     await add_recipients(connection, notice_id, to)

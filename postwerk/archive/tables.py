@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Index, Text, text
+from sqlalchemy import BigInteger, Column, Index, Text, false, text
 from sqlmodel import Field, SQLModel
 
 from postwerk.archive.columns import Json, Moment
@@ -40,6 +40,7 @@ class BulkSendRow(SQLModel, table=True):
     __table_args__ = (
         Index("bulk_send_by_state", "state", "accepted_at"),
         Index("bulk_send_by_age", "created_at", "id"),
+        Index("bulk_send_by_kind", "kind", "created_at", "id"),
     )
 
     id: str = Field(primary_key=True)
@@ -79,6 +80,10 @@ class BulkSendRow(SQLModel, table=True):
     """Batches up to this number were carried by runs of its workflow that have ended."""
     changes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Counts the changes of its options, so that workers see that there was one."""
+    kind: str = Field(default="bulk", sa_column_kwargs={"server_default": "bulk"})
+    """contracts.states.SendKind."""
+    owner: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Id of the API key that made it; empty without one."""
 
 
 class MessageRow(SQLModel, table=True):
@@ -147,6 +152,10 @@ class MessageRow(SQLModel, table=True):
     """held, cancelled or expired: what it is to become if the running attempt does not end it."""
     operation: str | None = None
     """The last operation of an operator on it."""
+    late: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """It bounced after it had been delivered: a later server gave it back."""
+    complained_at: datetime | None = _moment()
+    """When its recipient called it spam."""
 
 
 class AttemptRow(SQLModel, table=True):
@@ -270,6 +279,8 @@ class SuppressionRow(SQLModel, table=True):
     """The server's words, or the operator's."""
     bulk_id: str | None = None
     created_at: datetime = _moment(nullable=False)
+    scope: str = Field(default="all", sa_column_kwargs={"server_default": "all"})
+    """all: no mail at all; bulk: nothing but transactional mail (who unsubscribed)."""
 
 
 class NoticeRow(SQLModel, table=True):

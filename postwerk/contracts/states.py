@@ -5,6 +5,20 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class SendKind(StrEnum):
+    """What a stored send is."""
+
+    BULK = "bulk"
+    MESSAGE = "message"
+    """One transactional mail, by POST /v1/messages."""
+    TEST = "test"
+    """One mail that shows its sender what a bulk send would look like."""
+    NOTICE = "notice"
+    """Tells the sender of another one."""
+    MODEL = "model"
+    """What a schedule sends again and again; itself it is never sent."""
+
+
 class BulkState(StrEnum):
     """Where a bulk send stands."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.schemas import BulkSendRequest
+from api.request_schemas import BulkSendRequest
 from postwerk.cli.client.errors import Misused, Refused
 from postwerk.cli.client.filters import add_filter, filter_of, meant
 from postwerk.cli.client.schedules import retry_of

@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from postwerk.archive import tables
+from postwerk.archive import sender_tables, tables
 
-_ = tables  # imported so that its tables are in the metadata
+_ = (tables, sender_tables)  # imported so that their tables are in the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
