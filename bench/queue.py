@@ -1,7 +1,7 @@
 """How long questions and single orders take on a queue of a million messages, on both databases.
 
-Medians in milliseconds. The API answers in this process, without a socket; nobody sends meanwhile. The first survey is counted at
-start-up and timed apart.
+Medians in milliseconds. The API answers in this process, without a socket; nobody sends meanwhile. The
+first survey is counted at start-up and timed apart.
 """
 
 from __future__ import annotations
