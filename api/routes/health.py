@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.dependencies import Parts, UseParts
+from api.problem_schemas import problems
 from api.schemas import Ready
 from api.starting import TEMPORAL_AWAY
 from postwerk.archive import reads
@@ -37,7 +38,7 @@ async def readyz(response: Response, parts: UseParts) -> Ready:
     )
 
 
-@router.get("/v1/version")
+@router.get("/v1/version", responses=problems(401, 429))
 async def running_version() -> dict[str, str]:
     try:
         return {"version": version("postwerk")}
