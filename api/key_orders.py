@@ -47,7 +47,7 @@ async def read_change(request: Request, now: datetime) -> dict[str, Any]:
 
 async def read_rotation(
     request: Request, now: datetime
-) -> tuple[timedelta, datetime | None | Literal["as_before"]]:
+) -> tuple[timedelta, datetime | Literal["as_before"] | None]:
     """How long the old key goes on, and the end of the new one. The body may be left out."""
     body = await whole_body(request, MOST_BYTES)
     order = read_fields_of(object_of(body), RotationRequest) if body else RotationRequest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers
@@ -11,27 +10,6 @@ from starlette.types import Scope
 
 _OF_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _OWN_NAME = "localhost"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, or every address of a name, is this machine's own."""
-    try:
-        return _is_own(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        return _all_own(host)
-
-
-def _all_own(name: str) -> bool:
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return all(is_loopback(str(address[0]).partition("%")[0]) for *_, address in found)
-
-
-def _is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
 
 
 def comes_from_this_machine(scope: Scope) -> bool:
@@ -59,6 +37,11 @@ def _is_address_of_own(text: str) -> bool:
         return _is_own(ipaddress.ip_address(text))
     except ValueError:
         return False
+
+
+def _is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 def _hosts(headers: Headers) -> Iterable[str]:

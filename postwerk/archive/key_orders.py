@@ -51,7 +51,7 @@ async def rotate_key(
     old: ApiKey,
     *,
     grace: timedelta,
-    expires_at: datetime | None | Literal["as_before"],
+    expires_at: datetime | Literal["as_before"] | None,
     actor: Actor,
     now: datetime,
 ) -> NewKey:

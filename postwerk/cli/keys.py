@@ -99,7 +99,7 @@ async def _show(archive: Archive, given: argparse.Namespace) -> None:
 
 async def _rotate(archive: Archive, given: argparse.Namespace) -> None:
     now, grace = _now(), read_grace(given.grace)
-    expires_at: datetime | None | Literal["as_before"] = "as_before"
+    expires_at: datetime | Literal["as_before"] | None = "as_before"
     if given.expires is not None:
         expires_at = read_end(None if given.expires == "never" else given.expires, now)
     async with archive.writing() as connection:
