@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
 
-from api.access import guard
+from api.access import guard, need_of
 from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
@@ -188,6 +188,20 @@ def _complete_openapi(app: FastAPI) -> None:
                 ref_template="#/components/schemas/{model}",
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(shapes["$defs"])
+            _tell_of_keys(document)
         return app.openapi_schema or document
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _tell_of_keys(document: dict[str, Any]) -> None:
+    """How a key is sent, and which scope each call asks for."""
+    about = "An API key; from this machine itself none is needed as long as there is none."
+    scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "pw_...", "description": about}
+    document["components"]["securitySchemes"] = {"api_key": scheme}
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            need = need_of(method.upper(), path)
+            call["security"] = [] if need and need.public else [{"api_key": []}]
+            if need and need.scopes:
+                call["x-scopes"] = [*need.scopes, *(["send, for its own"] if need.own else [])]

@@ -66,6 +66,12 @@ def caller(door: Door, key: str = "", *, peer: str = ELSEWHERE, **headers: str) 
     return httpx2.AsyncClient(transport=transport, base_url="http://mail.example", headers=headers)
 
 
+def problem_of(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of an answer that must be one."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    return dict(answer.json())
+
+
 class FromThisMachine:
     """An application as it is called from this machine itself, whatever client a test tool has."""
 
