@@ -28,24 +28,23 @@ class Need:
     """Not even a key."""
 
 
-_PUBLIC = ("GET /healthz", "GET /readyz", "GET /u/{}", "POST /u/{}")
+_PUBLIC = ("GET /healthz", "GET /readyz", "GET /u/{}", "HEAD /u/{}", "POST /u/{}")
 _ANY_KEY = ("GET /v1/version",)
 _SEND = (
     "POST /v1/bulk-sends",
     "POST /v1/messages",
-    "POST /v1/test",
     "POST /v1/render",
-    "POST /v1/attachments",
+    "PUT /v1/attachments",
     "PUT /v1/templates/{}",
-    "POST /v1/templates",
+    "POST /v1/templates/{}",
     "DELETE /v1/templates/{}",
 )
 _SEND_OR_READ = (
     "GET /v1/templates",
     "GET /v1/templates/{}",
     "GET /v1/templates/{}/versions",
-    "GET /v1/templates/{}/versions/{}",
     "POST /v1/templates/{}/render",
+    "GET /v1/attachments/{}",
     "GET /v1/domains/{}/check",
 )
 _READ = (
@@ -65,13 +64,12 @@ _READ = (
     "GET /v1/schedules/{}",
     "GET /v1/inbound",
     "GET /v1/inbound/{}",
-    "GET /v1/inbound/{}/content",
+    "GET /v1/inbound/{}/raw",
 )
 _READ_OR_OWN = (
     "GET /v1/bulk-sends",
     "GET /v1/bulk-sends/{}",
     "GET /v1/bulk-sends/{}/messages",
-    "GET /v1/messages",
     "GET /v1/messages/{}",
     "GET /v1/messages/{}/content",
     "GET /v1/operations/{}",
@@ -113,7 +111,6 @@ _OPERATE = (
     "POST /v1/schedules/{}/pause",
     "POST /v1/schedules/{}/resume",
     "POST /v1/schedules/{}/trigger",
-    "POST /v1/schedules/{}/run",
 )
 _ADMIN = (
     "DELETE /v1/suppressions/{}",

@@ -63,6 +63,10 @@ _ROOMS = (
 )
 
 
+_FOR_WANT_OF_A_KEY = (401, 403, 429)
+"""Answers of every call but the public ones."""
+
+
 def create_app(parts: Parts | None = None) -> FastAPI:
     """The API by the settings of this process, or around parts that a test built."""
     if parts is not None:
@@ -95,9 +99,9 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
     app.add_middleware(Gate)
     app.add_middleware(Envelope)
     for room in _ROOMS:
-        # A refusal for want of a key is an answer of every call that needs one.
-        answers = {} if room is health else problems(401, 403, 429)
-        app.include_router(room.router, dependencies=[Depends(guard)], responses=answers)
+        app.include_router(
+            room.router, dependencies=[Depends(guard)], responses=problems(*_FOR_WANT_OF_A_KEY)
+        )
     _complete_openapi(app)
     keep_queries_out_of_the_log()
     return app
@@ -202,6 +206,10 @@ def _tell_of_keys(document: dict[str, Any]) -> None:
     for path, calls in document["paths"].items():
         for method, call in calls.items():
             need = need_of(method.upper(), path)
-            call["security"] = [] if need and need.public else [{"api_key": []}]
+            call["security"] = [{"api_key": []}]
+            if need and need.public:
+                call["security"] = []
+                for status in _FOR_WANT_OF_A_KEY:
+                    call["responses"].pop(str(status), None)
             if need and need.scopes:
                 call["x-scopes"] = [*need.scopes, *(["send, for its own"] if need.own else [])]

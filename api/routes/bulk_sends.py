@@ -24,7 +24,7 @@ from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
 from api.views import bulk_send_view, checked, taken
 from api.waiting import waits_of_sends
-from api.who import By, caller_of, owner_of
+from api.who import By, WhoCalls, owner_of
 from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
@@ -57,7 +57,9 @@ _REASON: dict[str, Any] = {
     },
     openapi_extra=_BODY,
 )
-async def create(request: Request, response: Response, parts: UseParts, dry_run: bool = False) -> Any:
+async def create(
+    request: Request, response: Response, parts: UseParts, caller: WhoCalls, dry_run: bool = False
+) -> Any:
     """Start a bulk send.
 
     Once this answered 202 the send is stored and survives any crash. With `"validation": "permissive"` a
@@ -69,7 +71,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     new = new_bulk_send(
         wanted, parts.config.retry, parts.config.relay_names, parts.now(), owner=owner_of(request)
     )
-    check_from(caller_of(request).domains, new.content)
+    check_from(caller.domains, new.content)
     if dry_run:
         found = checked(len(entries), await check_request(entries))
         return Response(found.model_dump_json(), media_type="application/json")

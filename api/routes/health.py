@@ -10,7 +10,6 @@ from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.dependencies import Parts, UseParts
-from api.problem_schemas import problems
 from api.schemas import Ready
 from api.starting import TEMPORAL_AWAY
 from postwerk.archive import reads
@@ -38,7 +37,7 @@ async def readyz(response: Response, parts: UseParts) -> Ready:
     )
 
 
-@router.get("/v1/version", responses=problems(401, 429))
+@router.get("/v1/version")
 async def running_version() -> dict[str, str]:
     try:
         return {"version": version("postwerk")}

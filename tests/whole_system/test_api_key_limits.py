@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.app import create_app
 from api.dependencies import ApiConfig
 from postwerk.archive.engine import Archive
 from postwerk.archive.reads import accounting
@@ -111,3 +112,22 @@ async def test_every_answer_says_how_many_calls_are_left(archive: Archive) -> No
     assert {answer.status_code for answer in healthy} == {200}
     assert others.status_code == 200
     assert [answer.status_code for answer in guesses] == [401, 401, 401, 429]
+
+
+@pytest.mark.parametrize("path", ["/v1/bulk-sends", "/v1/messages"])
+async def test_every_way_to_send_counts_and_is_held_to_the_domains(archive: Archive, path: str) -> None:
+    shop = await a_key(archive, "send", quota="1/d", domains=("shop.example",))
+    mail = {"from": "a@shop.example", "subject": "Hello", "text": "Dear all,"}
+    to: dict[str, Any] = {"to": "ada@example.com"}
+    wanted = mail | (to if path == "/v1/messages" else {"recipients": [to]})
+    async with open_door(archive) as door, caller(door, shop.text) as http:
+        if path not in create_app(door.parts).openapi()["paths"]:
+            pytest.skip("there is no such call")
+        foreign = await http.post(path, json=wanted | {"from": "a@other.example"})
+        first, second = [await http.post(path, json=wanted) for _ in range(2)]
+        listed = (await http.get("/v1/bulk-sends")).json()["data"]
+        await door.parts.close()
+    problem_of(foreign, 403, "from_domain_not_allowed")
+    assert first.status_code == 202, first.text
+    problem_of(second, 429, "quota_exceeded")
+    assert len(listed) <= 1
