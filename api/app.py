@@ -146,6 +146,7 @@ def _config(settings: Settings) -> ApiConfig:
         docs=settings.docs,
         open_on_loopback=settings.open_on_loopback,
         calls_per_minute=settings.calls_per_minute,
+        uploads_at_once=settings.uploads_at_once,
         relay_rate=settings.relay_rate,
         connections_per_lane=settings.connections_per_lane,
         messages_per_connection=settings.messages_per_connection,

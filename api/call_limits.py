@@ -1,13 +1,20 @@
-"""How often a key, or a peer without one, may call: kept in this process, each process by itself."""
+"""How often, and with how many large bodies at once, a key or a peer without one may call.
+
+Kept in this process, each process by itself.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+
+from starlette.datastructures import Headers
 
 from postwerk.rules.call_rate import Call, CallRate
 
 _MOST_KNOWN = 10_000
 _MICROSECONDS = 1_000_000
+_LARGE_OCTETS = 1024 * 1024
 
 
 class CallLimits:
@@ -41,3 +48,31 @@ class CallLimits:
             "RateLimit-Policy": f'"default";q={self.rate.calls};w={self.rate.seconds}',
             "RateLimit": f'"default";r={call.remaining};t={call.reset}',
         }
+
+
+class UploadSlots:
+    """Large bodies under way: so many of each caller `at_once` at most; 0: any number."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._under_way: Counter[str] = Counter()
+
+    def enter(self, who: str) -> bool:
+        """Whether another may begin; one that began must leave."""
+        if self._at_once and self._under_way[who] >= self._at_once:
+            return False
+        self._under_way[who] += 1
+        return True
+
+    def leave(self, who: str) -> None:
+        self._under_way[who] -= 1
+        if not self._under_way[who]:
+            del self._under_way[who]
+
+
+def is_large(headers: Headers) -> bool:
+    """Whether a body of a megabyte or more comes, or one that does not say how long it is."""
+    length = headers.get("content-length", "")
+    if length.isascii() and length.isdigit():
+        return len(length) > 18 or int(length) >= _LARGE_OCTETS
+    return "transfer-encoding" in headers

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
-from api.call_limits import CallLimits
+from api.call_limits import CallLimits, UploadSlots
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
@@ -40,6 +40,8 @@ class ApiConfig:
     """This machine itself needs no key, even when there are keys."""
     calls_per_minute: int = 30_000
     """Of each key, and of each peer without one; 0: any number."""
+    uploads_at_once: int = 16
+    """Bodies of a megabyte and more, or of unknown length, of each likewise; 0: any number."""
     relay: str = ""
     """The relay's name, as workers know it; empty: the only one of which anything is remembered."""
     relay_server: str = ""
@@ -71,6 +73,7 @@ class Parts:
         self.starter = Starter(archive, client, config.task_queue)
         self.keys = KeyRing(archive)
         self.calls = CallLimits(config.calls_per_minute)
+        self.uploads = UploadSlots(config.uploads_at_once)
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)

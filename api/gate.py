@@ -11,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import is_public
+from api.call_limits import UploadSlots, is_large
 from api.dependencies import Parts
 from api.errors import archive_away, problem
 from api.loopback import comes_from_this_machine
@@ -23,6 +24,8 @@ _NO_KEY_YET = (
     "There is no API key yet, and without one only this machine itself may call. Make the first one where "
     "the archive is: postwerk keys create NAME --scope admin"
 )
+_UPLOAD_SECONDS = 5
+"""After which it is worth trying again."""
 _BAD_KEY = "This API key is not taken: it is unknown, mistyped, expired or revoked."
 
 
@@ -45,7 +48,8 @@ class Gate:
             found = await _caller(request, parts)
         except (SQLAlchemyError, OSError) as error:
             found = await archive_away(request, error)
-        call = None if found is _PUBLIC else parts.calls.take(_who(request, found))
+        who = _who(request, found)
+        call = None if found is _PUBLIC else parts.calls.take(who)
         if call is not None:
             send = _with_headers(send, parts.calls.headers(call))
         if call is not None and call.wait:
@@ -54,7 +58,21 @@ class Gate:
             await found(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = found
-        await self._app(scope, receive, send)
+        if is_large(request.headers):
+            await self._taken_in(request, parts.uploads, who, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _taken_in(
+        self, request: Request, uploads: UploadSlots, who: str, receive: Receive, send: Send
+    ) -> None:
+        if not uploads.enter(who):
+            await _too_many_uploads(request)(request.scope, receive, send)
+            return
+        try:
+            await self._app(request.scope, receive, send)
+        finally:
+            uploads.leave(who)
 
 
 _PUBLIC = Caller(scopes=frozenset())
@@ -107,6 +125,11 @@ def _who(request: Request, found: Caller | Response) -> str:
 def _too_many(request: Request, call: Call) -> Response:
     detail = f"These are too many calls; come again in {call.wait} s."
     return problem(request, 429, detail, retry_after=call.wait)
+
+
+def _too_many_uploads(request: Request) -> Response:
+    detail = "You are sending too many large bodies at once; wait until one is through."
+    return problem(request, 429, detail, code="too_many_uploads", retry_after=_UPLOAD_SECONDS)
 
 
 def _with_headers(send: Send, headers: dict[str, str]) -> Send:

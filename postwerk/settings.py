@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     """Whoever calls from this machine itself needs no API key, even when there are keys. For development."""
     calls_per_minute: int = Field(default=30_000, ge=0, le=10_000_000)
     """Calls of each API key, and of each peer without one, per process of the API; 0: any number."""
+    uploads_at_once: int = Field(default=16, ge=0, le=10_000)
+    """Bodies of a megabyte and more that each API key may send at once, per process; 0: any number."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -131,3 +132,30 @@ async def test_every_way_to_send_counts_and_is_held_to_the_domains(archive: Arch
     assert first.status_code == 202, first.text
     problem_of(second, 429, "quota_exceeded")
     assert len(listed) <= 1
+
+
+async def test_only_so_many_large_bodies_come_at_once(archive: Archive) -> None:
+    async with open_door(archive, ApiConfig(uploads_at_once=2)) as door:
+        shop, other = await a_key(archive, "send"), await a_key(archive, "send")
+        enough, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b'{"to":"ada@example.com"}\n'
+            begun.release()
+            await enough.wait()
+
+        async with caller(door, shop.text) as http, caller(door, other.text) as others:
+            made = await http.post("/v1/bulk-sends", json=a_bulk_send(open=True, recipients=None))
+            path = f"/v1/bulk-sends/{made.json()['id']}/recipients"
+            kind = {"content-type": "application/x-ndjson"}
+            first = [asyncio.create_task(http.post(path, content=slowly(), headers=kind)) for _ in range(2)]
+            for _ in first:
+                await begun.acquire()
+            problem_of(await http.post(path, content=slowly(), headers=kind), 429, "too_many_uploads")
+            small = await http.post(path, content=b'{"to":"b@example.com"}', headers=kind)
+            foreign = await others.post(path, content=slowly(), headers=kind)
+            enough.set()
+            done = await asyncio.gather(*first)
+            again = await http.post(path, content=slowly(), headers=kind)
+        await door.parts.close()
+    assert [answer.status_code for answer in (*done, small, foreign, again)] == [200, 200, 200, 404, 200]
