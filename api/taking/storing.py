@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -64,6 +64,14 @@ class Tally(Refusals):
     """Those of the accepted who are on the suppression list; None: found out when it is planned."""
 
 
+Remember = Callable[[AsyncConnection, Tally], Awaitable[None]]
+"""Called in the transaction that accepts a bulk send, when it is known what became of its recipients."""
+
+
+async def remember_nothing(connection: AsyncConnection, tally: Tally) -> None:  # noqa: ARG001
+    return None
+
+
 class Chunks(Generic[T]):
     """Parsed entries, handed out a chunk at a time; what is refused goes to the tally."""
 
@@ -93,15 +101,19 @@ async def store_request(
     keep_open: bool,
     strict: bool,
     now: Callable[[], datetime],
+    remember: Remember = remember_nothing,
 ) -> Tally:
-    """Store a bulk send with the recipients of its request; an InvalidRequest leaves nothing stored."""
+    """Store a bulk send with the recipients of its request; an InvalidRequest leaves nothing stored.
+
+    What `remember` raises takes it back as a whole.
+    """
     if not entries and not keep_open:
         raise InvalidRequest("There are no recipients.", pointer="#/recipients", code="missing")
     if strict:
         await _check_all(entries)
     if len(entries) <= CHUNK:
-        return await _store_at_once(archive, new, entries, keep_open, now)
-    return await _store_in_chunks(archive, new, entries, keep_open, now)
+        return await _store_at_once(archive, new, entries, keep_open, now, remember)
+    return await _store_in_chunks(archive, new, entries, keep_open, now, remember)
 
 
 async def check_request(entries: Sequence[msgspec.Raw]) -> Tally:
@@ -115,12 +127,30 @@ async def check_request(entries: Sequence[msgspec.Raw]) -> Tally:
     return tally
 
 
+async def store_for_one(
+    archive: Archive,
+    new: NewBulkSend,
+    recipient: NewRecipient,
+    now: Callable[[], datetime],
+    remember: Remember,
+) -> Tally:
+    """Store a bulk send to one recipient, in one commit."""
+    tally = Tally()
+    async with archive.writing() as connection:
+        await store_bulk_send(connection, new, BulkState.STORING)
+        tally.accepted, tally.duplicates = await add_recipients(connection, new.id, [recipient])
+        await _finish(connection, new, tally, False, now)
+        await remember(connection, tally)
+    return tally
+
+
 async def _store_at_once(
     archive: Archive,
     new: NewBulkSend,
     entries: Sequence[msgspec.Raw],
     keep_open: bool,
     now: Callable[[], datetime],
+    remember: Remember,
 ) -> Tally:
     tally = Tally()
     recipients = [recipient async for chunk in _chunks(entries, tally) for recipient in chunk]
@@ -133,6 +163,7 @@ async def _store_at_once(
                 connection, new.id, recipients, tally.rejected
             )
         await _finish(connection, new, tally, keep_open, now)
+        await remember(connection, tally)
     return tally
 
 
@@ -142,6 +173,7 @@ async def _store_in_chunks(
     entries: Sequence[msgspec.Raw],
     keep_open: bool,
     now: Callable[[], datetime],
+    remember: Remember,
 ) -> Tally:
     """A crash in between leaves a send that is `storing`: never sent, erased by the reconciler."""
     tally = Tally()
@@ -153,8 +185,9 @@ async def _store_in_chunks(
             raise _nobody(tally)
         async with archive.writing() as connection:
             await _finish(connection, new, tally, keep_open, now)
+            await remember(connection, tally)
     except BaseException:
-        await asyncio.shield(_erase(archive, new.id))
+        await asyncio.shield(erase_half_stored(archive, new.id))
         raise
     return tally
 
@@ -213,7 +246,8 @@ def recipient_error(refusal: Refusal) -> dict[str, str]:
     return {"pointer": where, "code": refusal.code, "detail": refusal.detail}
 
 
-async def _erase(archive: Archive, bulk_id: str) -> None:
+async def erase_half_stored(archive: Archive, bulk_id: str) -> None:
+    """Erase what was written of a bulk send that is still `storing`; any other is left alone."""
     more = True
     while more:
         async with archive.writing() as connection:
