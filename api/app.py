@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.gzip import GZipMiddleware
 
 from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
@@ -43,6 +44,9 @@ from postwerk.settings import Settings, load_settings
 from workflows.client import connect
 
 log = logging.getLogger("postwerk.api")
+
+COMPRESSED_FROM = 1024
+"""Octets of an answer, for those who take gzip."""
 _ROOMS = (
     bulk_sends,
     changes,
@@ -87,6 +91,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
     if parts is not None:
         app.state.parts = parts
     add_error_handlers(app)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(Envelope)
     for room in _ROOMS:
         app.include_router(room.router)

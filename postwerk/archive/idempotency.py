@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
@@ -33,7 +33,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A call as it is remembered. `answer` is its progress until there is a `status`, then the answer's body."""
+    """A call as it is remembered. `answer` is its progress until there is a `status`, then what was said."""
 
     fingerprint: str
     resource: str
@@ -131,13 +131,11 @@ async def forget(connection: AsyncConnection, name: Name, now: datetime) -> None
     await connection.execute(delete(_TABLE).where(*_named(name), *_over(now)))
 
 
-async def erase_old(connection: AsyncConnection, now: datetime, limit: int = 500) -> int:
-    """Erase some of those whose time is over; answers how many."""
+async def erase_old(connection: AsyncConnection, now: datetime, limit: int) -> int:
+    """Erase the oldest of those whose time is over; answers how many."""
     old = select(_ROW.owner, _ROW.key).where(*_over(now)).order_by(_ROW.keep_until).limit(limit)
-    names = [Name(owner, key) for owner, key in await connection.execute(old)]
-    for name in names:
-        await forget(connection, name, now)
-    return len(names)
+    done = await connection.execute(delete(_TABLE).where(tuple_(_ROW.owner, _ROW.key).in_(old), *_over(now)))
+    return done.rowcount
 
 
 async def _change_ours(connection: AsyncConnection, name: Name, holder: str, values: dict[str, Any]) -> bool:
