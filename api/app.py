@@ -36,6 +36,7 @@ from api.routes import (
 )
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
+from api.trial_schemas import TestOrder
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
@@ -175,6 +176,7 @@ def _complete_openapi(app: FastAPI) -> None:
                     (QueueOrder, "validation"),
                     (ReasonOrder, "validation"),
                     (RetryFailedOrder, "validation"),
+                    (TestOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

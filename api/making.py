@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import msgspec
 from fastapi import Request, Response
@@ -16,7 +15,7 @@ from api.dependencies import Parts
 from api.idempotency import Claim
 from api.request_schemas import BulkSendRequest
 from api.taking.request import new_bulk_send
-from api.taking.storing import Tally, erase_half_stored, store_for_one, store_request
+from api.taking.storing import Remember, Tally, erase_half_stored, store_for_one, store_request
 from api.views import taken
 from api.who import owner_of
 from postwerk.archive.intake import NewBulkSend
@@ -61,12 +60,26 @@ async def make_bulk_send(
 
 
 async def make_for_one(
-    request: Request, parts: Parts, new: NewBulkSend, recipient: NewRecipient, claim: Claim
+    request: Request,
+    parts: Parts,
+    new: NewBulkSend,
+    recipient: NewRecipient,
+    claim: Claim,
+    also: Callable[[AsyncConnection], Awaitable[object]],
 ) -> Response:
-    """A bulk send to one recipient, whatever its kind; `new.id` is `claim.resource`."""
+    """A bulk send to one recipient, whatever its kind; `new.id` is `claim.resource`.
+
+    `also` is done in the same commit.
+    """
     await _clear(parts, claim)
     answered = partial(_answer, request, parts, new.id, BulkState.QUEUED, 1)
-    tally = await store_for_one(parts.archive, new, recipient, parts.now, _rememberer(claim, answered, new))
+    remember = _rememberer(claim, answered, new)
+
+    async def remember_all(connection: AsyncConnection, tally: Tally) -> None:
+        await also(connection)
+        await remember(connection, tally)
+
+    tally = await store_for_one(parts.archive, new, recipient, parts.now, remember_all)
     await _start(parts, new, tally)
     return answered(tally)
 
@@ -77,7 +90,7 @@ async def _clear(parts: Parts, claim: Claim) -> None:
         await erase_half_stored(parts.archive, claim.before)
 
 
-def _rememberer(claim: Claim, answered: Any, new: NewBulkSend) -> Any:
+def _rememberer(claim: Claim, answered: Callable[[Tally], Response], new: NewBulkSend) -> Remember:
     """Accepted and answered in one commit: whoever comes after a crash finds both, or neither."""
 
     async def remember(connection: AsyncConnection, tally: Tally) -> None:

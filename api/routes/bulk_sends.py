@@ -20,10 +20,13 @@ from api.request_schemas import BulkSendRequest
 from api.schemas import BulkSendList, BulkSendView, Checked, Taken
 from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
+from api.taking.dry_run import MOST_SAMPLES, report
 from api.taking.json_body import read_json
+from api.taking.order_body import object_of
 from api.taking.request import new_bulk_send, read_request
-from api.taking.storing import check_request
-from api.views import bulk_send_view, checked
+from api.taking.storing import check_for_recipients
+from api.trial import make_test
+from api.views import bulk_send_view
 from api.waiting import waits_of_sends
 from api.who import By
 from postwerk.archive import reads
@@ -47,6 +50,14 @@ _REASON: dict[str, Any] = {
 }
 
 
+_TEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TestOrder"}}},
+    }
+}
+
+
 @router.post(
     "",
     status_code=202,
@@ -57,19 +68,29 @@ _REASON: dict[str, Any] = {
     },
     openapi_extra=_BODY,
 )
-async def create(request: Request, parts: UseParts, repeatable: MayRepeat, dry_run: bool = False) -> Any:
+async def create(
+    request: Request,
+    parts: UseParts,
+    repeatable: MayRepeat,
+    dry_run: bool = False,
+    samples: Annotated[int, Query(ge=0, le=MOST_SAMPLES, description="of a dry run")] = 3,
+) -> Any:
     """Start a bulk send.
 
     Once this answered 202 the send is stored and survives any crash. With `"validation": "permissive"` a
     recipient that cannot be taken is listed in `errors` and the others are sent to; with `"strict"` one of
     them refuses the whole request. The same address twice counts in `duplicates` and gets one mail.
+
+    With `?dry_run=true` nothing is stored: the answer tells what would be taken, which variables recipients
+    lack, what looks odd, and shows the mails of the first `samples` recipients.
     """
-    only_parameters(request, "dry_run")  # a misspelt one must not send mail
+    only_parameters(request, "dry_run", "samples")  # a misspelt one must not send mail
     body = await _body(request, parts)
     if dry_run:
         wanted, entries = _read(body)
-        new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
-        return json_response(checked(len(entries), await check_request(entries)), 200)
+        new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
+        check_for_recipients(entries, wanted.open)
+        return json_response(await report(new, entries, samples), 200)
 
     async def make(claim: Claim) -> Response:
         return await make_bulk_send(request, parts, *_read(body), claim)
@@ -140,6 +161,28 @@ async def _start(parts: Parts, bulk_id: str) -> None:
         queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
+
+
+@router.post(
+    "/{bulk_id}/test",
+    status_code=202,
+    response_model=Taken,
+    responses=problems(400, 404, 409, 413, 415, 422, 503),
+    openapi_extra=_TEST,
+)
+async def test(request: Request, parts: UseParts, actor: By, repeatable: MayRepeat, bulk_id: str) -> Response:
+    """Send one mail that shows what this bulk send looks like, "[Test]" before its subject.
+
+    It is a bulk send of its own, also while this one is open, paused or ended.
+    """
+    only_parameters(request)
+    bulk_id = bulk_id_of(bulk_id)
+    body = await whole_body(request, MOST_BYTES)
+
+    async def make(claim: Claim) -> Response:
+        return await make_test(request, parts, bulk_id, object_of(body), actor, claim)
+
+    return await repeatable.once(body, new_bulk_id, make)
 
 
 @router.post(

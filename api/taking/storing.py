@@ -107,8 +107,7 @@ async def store_request(
 
     What `remember` raises takes it back as a whole.
     """
-    if not entries and not keep_open:
-        raise InvalidRequest("There are no recipients.", pointer="#/recipients", code="missing")
+    check_for_recipients(entries, keep_open)
     if strict:
         await _check_all(entries)
     if len(entries) <= CHUNK:
@@ -116,15 +115,10 @@ async def store_request(
     return await _store_in_chunks(archive, new, entries, keep_open, now, remember)
 
 
-async def check_request(entries: Sequence[msgspec.Raw]) -> Tally:
-    """What storing them would come to, for a dry run."""
-    tally, seen = Tally(), set[str]()
-    async for chunk in _chunks(entries, tally):
-        fresh = {recipient.address.lower() for recipient in chunk} - seen
-        tally.accepted += len(fresh)
-        tally.duplicates += len(chunk) - len(fresh)
-        seen |= fresh
-    return tally
+def check_for_recipients(entries: Sequence[msgspec.Raw], keep_open: bool) -> None:
+    """Raises InvalidRequest when there is nobody to send to, now or later."""
+    if not entries and not keep_open:
+        raise InvalidRequest("There are no recipients.", pointer="#/recipients", code="missing")
 
 
 async def store_for_one(
