@@ -11,8 +11,8 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.claim import Claim
 from api.dependencies import Parts
-from api.idempotency import Claim
 from api.request_schemas import BulkSendRequest
 from api.taking.request import new_bulk_send
 from api.taking.storing import Remember, Tally, erase_half_stored, store_for_one, store_request
@@ -52,6 +52,7 @@ async def make_bulk_send(
         keep_open=wanted.open,
         strict=wanted.validation == "strict",
         now=parts.now,
+        confirm=claim.confirm,
         remember=_rememberer(claim, answered, new),
     )
     if not wanted.open:

@@ -9,8 +9,8 @@ import orjson
 from fastapi import Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.claim import Claim
 from api.dependencies import Parts
-from api.idempotency import Claim
 from api.making import make_for_one
 from api.taking.request import read_fields
 from api.trial_schemas import TestOrder

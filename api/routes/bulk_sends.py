@@ -8,9 +8,10 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
+from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
-from api.idempotency import Claim, MayRepeat
+from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of
 from api.making import json_response, make_bulk_send
 from api.operation_orders import MOST_BYTES, read_reason

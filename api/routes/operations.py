@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.claim import Claim
 from api.dependencies import Parts, UseParts
-from api.idempotency import Claim, MayRepeat
+from api.idempotency import MayRepeat
 from api.ids import bulk_id_of, id_cursor, message_id_of, operation_id_of
 from api.making import json_response
 from api.operation_orders import MOST_BYTES, read_queue_order, read_reason, read_retry_failed

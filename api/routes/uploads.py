@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.claim import Claim
 from api.dependencies import Parts, UseParts
-from api.idempotency import Claim, MayRepeat
+from api.idempotency import MayRepeat
 from api.ids import bulk_id_of
 from api.making import json_response
 from api.problem_schemas import problems

@@ -9,8 +9,8 @@ from typing import Protocol
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
+from api.claim import Claim
 from api.errors import BrokenOff, KeyReused, Unavailable, UnsupportedType
-from api.idempotency import Claim
 from api.taking.csv_rows import CsvReader
 from api.taking.ndjson_rows import NdjsonReader
 from api.taking.part_progress import PartProgress

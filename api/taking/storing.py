@@ -68,7 +68,15 @@ Remember = Callable[[AsyncConnection, Tally], Awaitable[None]]
 """Called in the transaction that accepts a bulk send, when it is known what became of its recipients."""
 
 
+Confirm = Callable[[AsyncConnection], Awaitable[None]]
+"""Called in each transaction before that one; what it raises ends the storing, and all is taken back."""
+
+
 async def remember_nothing(connection: AsyncConnection, tally: Tally) -> None:  # noqa: ARG001
+    return None
+
+
+async def confirm_nothing(connection: AsyncConnection) -> None:  # noqa: ARG001
     return None
 
 
@@ -101,6 +109,7 @@ async def store_request(
     keep_open: bool,
     strict: bool,
     now: Callable[[], datetime],
+    confirm: Confirm = confirm_nothing,
     remember: Remember = remember_nothing,
 ) -> Tally:
     """Store a bulk send with the recipients of its request; an InvalidRequest leaves nothing stored.
@@ -112,7 +121,7 @@ async def store_request(
         await _check_all(entries)
     if len(entries) <= CHUNK:
         return await _store_at_once(archive, new, entries, keep_open, now, remember)
-    return await _store_in_chunks(archive, new, entries, keep_open, now, remember)
+    return await _store_in_chunks(archive, new, entries, keep_open, now, confirm, remember)
 
 
 def check_for_recipients(entries: Sequence[msgspec.Raw], keep_open: bool) -> None:
@@ -167,6 +176,7 @@ async def _store_in_chunks(
     entries: Sequence[msgspec.Raw],
     keep_open: bool,
     now: Callable[[], datetime],
+    confirm: Confirm,
     remember: Remember,
 ) -> Tally:
     """A crash in between leaves a send that is `storing`: never sent, erased by the reconciler."""
@@ -174,7 +184,7 @@ async def _store_in_chunks(
     async with archive.writing() as connection:
         await store_bulk_send(connection, new, BulkState.STORING)
     try:
-        await _add_chunks(archive, new.id, entries, tally)
+        await _add_chunks(archive, new.id, entries, tally, confirm)
         if not tally.accepted and not keep_open:
             raise _nobody(tally)
         async with archive.writing() as connection:
@@ -186,11 +196,14 @@ async def _store_in_chunks(
     return tally
 
 
-async def _add_chunks(archive: Archive, bulk_id: str, entries: Sequence[msgspec.Raw], tally: Tally) -> None:
+async def _add_chunks(
+    archive: Archive, bulk_id: str, entries: Sequence[msgspec.Raw], tally: Tally, confirm: Confirm
+) -> None:
     told = 0
     async for chunk in _chunks(entries, tally):
         async with archive.writing() as connection:
             added = await add_recipients(connection, bulk_id, chunk, tally.rejected - told)
+            await confirm(connection)
         told = tally.rejected
         tally.accepted += added.accepted
         tally.duplicates += added.duplicates

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.idempotency import Claim
+from api.claim import Claim
 from api.taking import parts as part_storing
 from api.taking import storing
 from postwerk.archive import idempotency, reads
@@ -145,8 +145,8 @@ async def test_who_is_silent_for_seconds_is_followed_by_another(
     chunks = storing._add_chunks
     many = [{"to": f"user{n}@example.com"} for n in range(1200)]
 
-    async def stop_between_chunks(archive: Any, bulk_id: str, entries: Any, tally: Any) -> None:
-        await chunks(archive, bulk_id, entries, tally)
+    async def stop_between_chunks(*given: Any) -> None:
+        await chunks(*given)
         if not stopped.is_set():
             stopped.set()
             await go_on.wait()
