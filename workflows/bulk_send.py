@@ -266,8 +266,10 @@ class BulkSend:
     @workflow.signal
     async def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending at once; the deadline's clock stands still until release."""
-        self._heard_hold = True
+        self._heard_hold = self._heard_hold or signal is None or not signal.if_paused
         async with self._turn:
+            if not await self._is_meant(signal):
+                return
             self._released_early = False
             if self._state is not BulkState.RUNNING:
                 return
@@ -276,6 +278,12 @@ class BulkSend:
             await self._step(BulkActivities.hold_bulk, "hold")
         # Outside: a release need not wait until a thousand children have heard of the hold.
         await self._children.hold(signal or HoldSignal())
+
+    async def _is_meant(self, signal: HoldSignal | None) -> bool:
+        """A reminder of a pause may come when that is over."""
+        if signal is None or not signal.if_paused:
+            return True
+        return bool(await self._step(BulkActivities.is_paused, "still paused?"))
 
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
