@@ -126,6 +126,8 @@ class BulkSend:
         self._batches = plan.batches
         self._nobody_left = plan.batches < order.first_batch
         await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
+        if self._state is BulkState.CANCELLING and workflow.patched("cancelled-starts-nobody"):
+            await workflow.wait_condition(lambda: False)  # its cancel is on the way
         if plan.batches > len(plan.orders) or order.first_batch > 1:
             await self._children.expand(order.bulk_id, order.first_batch, plan.batches, self._deadline)
         else:
@@ -329,5 +331,7 @@ class BulkSend:
     @workflow.signal
     def carry_more(self, _signal: HoldSignal | None = None) -> None:
         """Failed messages were started again: there are more batches than were planned."""
+        if self._state is BulkState.CANCELLING and workflow.patched("cancelled-carries-no-more"):
+            return  # one that has not begun would wait for its beginning for ever
         self._told_of_more = True
         self._carried.append(asyncio.create_task(self._carry_rest()))
