@@ -107,6 +107,7 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
             bulks.plan_bulk,
             bulks.batches_of,
             bulks.hold_bulk,
+            bulks.is_paused,
             bulks.release_bulk,
             bulks.cancel_bulk,
             bulks.progress_of,

@@ -89,6 +89,12 @@ class BulkActivities:
         return await self._move(order, BulkState.PAUSED)
 
     @activity.defn
+    async def is_paused(self, order: BulkOrder) -> bool:
+        """Whether the archive says so now."""
+        async with self._parts.archive.reading() as connection:
+            return await bulks.bulk_state(connection, order.bulk_id) is BulkState.PAUSED
+
+    @activity.defn
     async def release_bulk(self, order: BulkOrder) -> bool:
         """`order.deadline` is the new one: held time stopped the clock."""
         async with self._parts.archive.writing() as connection:

@@ -103,7 +103,7 @@ class Reconciler:
         elif standing is Standing.BROKEN:
             await self._fail(bulk_id)
         elif standing is Standing.RUNNING and await self._is_paused(bulk_id):
-            await self._starter.signal(bulk_id, "hold", HoldSignal(reason="paused"))
+            await self._starter.signal(bulk_id, "hold", HoldSignal(reason="paused", if_paused=True))
 
     async def _awaits_its_next_run(self, bulk_id: str) -> bool:
         """Failed messages were started again after its end, and no run of its workflow has begun since."""

@@ -126,6 +126,8 @@ class BulkSend:
         self._batches = plan.batches
         self._nobody_left = plan.batches < order.first_batch
         await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
+        if self._state is BulkState.CANCELLING and workflow.patched("cancelled-starts-nobody"):
+            await workflow.wait_condition(lambda: False)  # its cancel is on the way
         if plan.batches > len(plan.orders) or order.first_batch > 1:
             await self._children.expand(order.bulk_id, order.first_batch, plan.batches, self._deadline)
         else:
@@ -266,8 +268,10 @@ class BulkSend:
     @workflow.signal
     async def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending at once; the deadline's clock stands still until release."""
-        self._heard_hold = True
+        self._heard_hold = self._heard_hold or signal is None or not signal.if_paused
         async with self._turn:
+            if not await self._is_meant(signal):
+                return
             self._released_early = False
             if self._state is not BulkState.RUNNING:
                 return
@@ -276,6 +280,12 @@ class BulkSend:
             await self._step(BulkActivities.hold_bulk, "hold")
         # Outside: a release need not wait until a thousand children have heard of the hold.
         await self._children.hold(signal or HoldSignal())
+
+    async def _is_meant(self, signal: HoldSignal | None) -> bool:
+        """A reminder of a pause may come when that is over."""
+        if signal is None or not signal.if_paused:
+            return True
+        return bool(await self._step(BulkActivities.is_paused, "still paused?"))
 
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
@@ -321,5 +331,7 @@ class BulkSend:
     @workflow.signal
     def carry_more(self, _signal: HoldSignal | None = None) -> None:
         """Failed messages were started again: there are more batches than were planned."""
+        if self._state is BulkState.CANCELLING and workflow.patched("cancelled-carries-no-more"):
+            return  # one that has not begun would wait for its beginning for ever
         self._told_of_more = True
         self._carried.append(asyncio.create_task(self._carry_rest()))

@@ -132,6 +132,8 @@ class HoldSignal(_Order):
     """On its way down: the deadline of children that start later."""
     number: int = 0
     """Of a hold or release on its way down, counted by the parent: an older one is not obeyed later."""
+    if_paused: bool = False
+    """Of a hold that reminds the root: obeyed only if the archive still says paused."""
 
 
 class DeadlineSignal(_Order):

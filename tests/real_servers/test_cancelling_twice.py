@@ -118,9 +118,55 @@ async def test_a_send_is_closed_only_when_its_last_transaction_has_ended() -> No
 
 
 async def test_what_was_started_again_just_before_a_cancel_is_not_carried_after_it() -> None:
-    """The word of it came when the children had been cancelled: the one it made ran for ever."""
     story = Story(twice=False)
     async with cancelled(story) as handle:
         await story.is_cancelled.wait()
         await handle.signal("carry_more", HoldSignal())
     assert story.seen == ["sent", "closed"]
+
+
+async def test_a_send_that_is_cancelled_before_it_began_does_not_wait_for_its_beginning() -> None:
+    """Held while it is planned, cancelled, and then told that there is more to carry."""
+    seen: list[str] = []
+    is_held, is_cancelling, is_told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @activity.defn(name="plan_bulk")
+    async def plan(_order: RawValue) -> Plan:
+        await is_held.wait()
+        return Plan(batches=1, messages=1, orders=(a_batch(1),))
+
+    @activity.defn(name="hold_bulk")
+    async def hold(_order: RawValue) -> bool:
+        seen.append("held")
+        is_held.set()
+        return True
+
+    @activity.defn(name="cancel_bulk")
+    async def cancel(_order: RawValue) -> bool:
+        is_cancelling.set()
+        await is_told.wait()
+        return True
+
+    @activity.defn(name="close_cancelled")
+    async def close(_order: RawValue) -> Counts:
+        seen.append("closed")
+        return Counts(is_closed=True)
+
+    order = BulkSendInput(bulk_id="bulk_x", messages=1, deadline=timedelta(hours=1))
+    async with (
+        local_server() as environment,
+        Worker(
+            environment.client, task_queue="held", workflows=WORKFLOWS, activities=[plan, hold, cancel, close]
+        ),
+    ):
+        handle: WorkflowHandle[Any, Any] = await environment.client.start_workflow(
+            "BulkSend", order, id="bulk-x", task_queue="held", start_signal="hold"
+        )
+        await is_held.wait()
+        await handle.cancel()
+        await is_cancelling.wait()
+        await handle.signal("carry_more", HoldSignal())
+        is_told.set()
+        with pytest.raises(WorkflowFailureError):
+            await asyncio.wait_for(handle.result(), 20)
+    assert seen == ["held", "closed"]
