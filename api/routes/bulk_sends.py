@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
+from api.access import shown_to
 from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
@@ -29,12 +30,13 @@ from api.taking.storing import check_for_recipients
 from api.trial import make_test
 from api.views import bulk_send_view
 from api.waiting import waits_of_sends
-from api.who import By
+from api.who import By, WhoCalls
 from postwerk.archive import reads
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
+from postwerk.rules.api_keys import check_from
 
 router = APIRouter(prefix="/v1/bulk-sends", tags=["bulk sends"])
 _BODY: dict[str, Any] = {
@@ -72,6 +74,7 @@ _TEST: dict[str, Any] = {
 async def create(
     request: Request,
     parts: UseParts,
+    caller: WhoCalls,
     repeatable: MayRepeat,
     dry_run: bool = False,
     samples: Annotated[int, Query(ge=0, le=MOST_SAMPLES, description="of a dry run")] = 3,
@@ -90,6 +93,7 @@ async def create(
     if dry_run:
         wanted, entries = _read(body)
         new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
+        check_from(caller.domains, new.content)
         check_for_recipients(entries, wanted.open)
         return json_response(await report(new, entries, samples), 200)
 
@@ -118,10 +122,14 @@ async def list_all(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: str | None = None,
 ) -> BulkSendList:
-    """The bulk sends, newest first."""
+    """The bulk sends, newest first; to a key that may only send, its own."""
     async with parts.archive.reading() as connection:
         found = await reads.bulk_sends(
-            connection, states=state or (), limit=limit + 1, after=bulk_cursor(after)
+            connection,
+            states=state or (),
+            owner=shown_to(request),
+            limit=limit + 1,
+            after=bulk_cursor(after),
         )
     waits = await waits_of_sends(parts, found[:limit])
     page = [bulk_send_view(request, parts, send, wait) for send, wait in zip(found, waits, strict=False)]
