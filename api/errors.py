@@ -145,10 +145,9 @@ def problem(
     code: str | None = None,
     errors: Sequence[dict[str, str]] = (),
     headers: Mapping[str, str] | None = None,
-    retry_after: int | None = None,
     **more: Any,
 ) -> Response:
-    """A problem document as the answer; `retry_after`: seconds, where it is worth trying again."""
+    """A problem document as the answer."""
     own_code, title = _TITLES.get(status, ("error", "The request failed"))
     code = code or own_code
     document = {
@@ -162,8 +161,7 @@ def problem(
         "errors": list(errors)[:MOST_ERRORS],
         **more,
     }
-    again = RETRY_SECONDS if status == 503 else retry_after
-    waits = {} if again is None else {"Retry-After": str(again)}
+    waits = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     body = orjson.dumps(document, default=str)
     return Response(body, status, {**waits, **(headers or {})}, media_type="application/problem+json")
 
@@ -188,10 +186,6 @@ async def _known(request: Request, error: Exception) -> Response:
 def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     code = getattr(error, "code", None)
-    if isinstance(error, InProgress):
-        more["retry_after"] = error.retry_seconds
-    if isinstance(error, QuotaExceeded):
-        more["retry_after"] = error.retry_after
     if isinstance(error, MissingScope):
         more["scope"] = error.scope
     return problem(
@@ -200,8 +194,14 @@ def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
 
 
 def _headers(error: PostwerkError) -> dict[str, str]:
+    if isinstance(error, InProgress):
+        return {"Retry-After": str(error.retry_seconds)}
+    if isinstance(error, QuotaExceeded):
+        return {"Retry-After": str(error.retry_after)}
     if isinstance(error, UnsupportedType) and error.accept_encoding:
-        return {"Accept-Encoding": error.accept_encoding}  # RFC 9110 12.5.3: in an answer, what is taken
+        return {
+            "Accept-Encoding": error.accept_encoding
+        }  # RFC 9110 12.5.3: in an answer it says what we take
     return {}
 
 
