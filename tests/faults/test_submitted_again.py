@@ -75,9 +75,9 @@ async def _submit(url: str) -> httpx2.Response:
             except httpx2.TransportError:
                 await asyncio.sleep(1)
                 continue
-            if answer.status_code not in (409, 503):
+            if answer.status_code not in (409, 429, 503):
                 return answer
-            assert answer.status_code == 503 or answer.json()["code"] == "idempotency_in_progress"
+            assert answer.status_code != 409 or answer.json()["code"] == "idempotency_in_progress"
             await asyncio.sleep(float(answer.headers["retry-after"]))
 
 
