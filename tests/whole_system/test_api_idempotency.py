@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -18,6 +18,7 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import Name
 from postwerk.rules.idempotency import LEASE
 from tests.support.api import Door, a_bulk_send, open_door
+from tests.support.keys import a_key, caller
 
 NDJSON = "application/x-ndjson"
 
@@ -319,3 +320,35 @@ async def test_failed_messages_are_started_again_once(door: Door, monkeypatch: p
     assert answers[0].content == answers[1].content
     listed = (await door.http.get("/v1/operations")).json()["data"]
     assert [op["id"] for op in listed] == [answers[0].json()["id"]]
+
+
+async def test_a_key_belongs_to_its_owner(door: Door) -> None:
+    made = [await a_key(door.archive, "send") for _ in range(2)]
+    answers = []
+    for text in [made[0].text, made[1].text, made[0].text]:
+        async with caller(door, text) as http:
+            answers.append(
+                await http.post("/v1/bulk-sends", json=a_bulk_send(), headers={"Idempotency-Key": "a"})
+            )
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert answers[0].json()["id"] != answers[1].json()["id"]
+    assert answers[2].content == answers[0].content
+    assert len(await sends(door)) == 2
+
+
+async def test_who_has_no_quota_left_may_come_again_with_the_same_key(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await a_key(door.archive, "send", quota="2/d")
+    async with caller(door, made.text) as http:
+
+        async def call(count: int, key: str) -> httpx2.Response:
+            recipients = [{"to": f"user{n}@example.com"} for n in range(count)]
+            request = a_bulk_send(recipients=recipients)
+            return await http.post("/v1/bulk-sends", json=request, headers={"Idempotency-Key": key})
+
+        assert (await call(2, "a")).status_code == 202
+        assert [(await call(1, "b")).status_code for _ in range(2)] == [429, 429]
+        monkeypatch.setattr(door.parts, "now", lambda: datetime.now(UTC) + timedelta(days=2))
+        later = await call(1, "b")
+    assert (later.status_code, later.headers.get("idempotency-replayed")) == (202, None)

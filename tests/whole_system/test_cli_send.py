@@ -187,7 +187,7 @@ def test_a_dry_run_checks_every_row_and_stores_nothing(desk: Desk) -> None:
 
 def test_the_api_learns_who_calls_and_with_which_key(desk: Desk) -> None:
     with Interfering(desk.api.url) as proxy:
-        desk.cli("bulk", "list", POSTWERK_API_URL=proxy.url, POSTWERK_API_KEY="k3y", POSTWERK_USER="")
+        desk.cli("bulk", "list", POSTWERK_API_URL=proxy.url, POSTWERK_API_KEY="k3y", POSTWERK_USER="", code=4)
         desk.cli("bulk", "list", "--user", "Zoë", POSTWERK_API_URL=proxy.url)
         desk.cli("--user", "bob", "--api", proxy.url, "bulk", "list", POSTWERK_API_URL="http://127.0.0.1:1")
     heads = proxy.headers
