@@ -80,6 +80,8 @@ class BulkSendRow(SQLModel, table=True):
     """Batches up to this number were carried by runs of its workflow that have ended."""
     changes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Counts the changes of its options, so that workers see that there was one."""
+    too_big: int | None = Field(default=None, sa_type=BigInteger)
+    """So many octets had the smallest message of it that the relay refused as too big."""
     kind: str = Field(default="bulk", sa_column_kwargs={"server_default": "bulk"})
     """contracts.states.SendKind."""
     owner: str = Field(default="", sa_column_kwargs={"server_default": ""})

@@ -137,14 +137,15 @@ def check_templates(content: Content) -> None:
         pointer = "#/headers/" + name[:80].replace("~", "~0").replace("/", "~1")
         sources.append((pointer, value, MAX_SUBJECT_SOURCE))
     for pointer, source, limit in sources:
-        _check_source(pointer, source, limit)
+        check_source(pointer, source, limit)
     try:
         weigh(content.variables)
     except ContentError as error:
         raise InvalidRequest(error.message, pointer="#/variables", code=error.code) from None
 
 
-def _check_source(pointer: str, source: str, limit: int) -> None:
+def check_source(pointer: str, source: str, limit: int) -> None:
+    """Raises InvalidRequest with this pointer."""
     if len(source) > limit:
         raise InvalidRequest(f"longer than {limit} characters", pointer=pointer, code="too_large")
     if not source.strip() and pointer == "#/subject":

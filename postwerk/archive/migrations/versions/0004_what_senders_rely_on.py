@@ -13,6 +13,7 @@ depends_on = None
 # Added to tables that may hold rows: what is not null brings its value along.
 _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
     "bulk_send": (
+        sa.Column("too_big", sa.BigInteger(), nullable=True),
         sa.Column("kind", sa.String(), nullable=False, server_default="bulk"),
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
     ),
