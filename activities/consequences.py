@@ -28,9 +28,7 @@ async def draw_consequences(
         log.consequence_not_drawn(run.order.batch.lane, decision.reason, error)
 
 
-async def _tell(
-    run: BatchRun, address: str, decision: Decision, exchange: Exchange, octets: int
-) -> None:
+async def _tell(run: BatchRun, address: str, decision: Decision, exchange: Exchange, octets: int) -> None:
     batch, desk, watch = run.order.batch, run.route.desk, run.parts.watch
     desk.attempted(batch.lane)
     if decision.effect is Effect.DELIVER:

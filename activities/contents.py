@@ -1,4 +1,4 @@
-"""The contents that a worker process has in use: loaded once a send, files and all, and kept within bounds."""
+"""The contents that a worker process has in use: loaded once a send, files and all, kept within bounds."""
 
 from __future__ import annotations
 

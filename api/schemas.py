@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from api.problem_schemas import ProblemEntry
 from api.request_schemas import JsonObject
 from postwerk.contracts.options import NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.queue import Verb
@@ -47,6 +48,8 @@ class Taken(BaseModel):
     errors: list[RefusedRecipient]
     """The first 1,000."""
     errors_truncated: bool
+    warnings: list[ProblemEntry] = []
+    """What is taken, and may go wrong elsewhere."""
     workflow_id: str
     links: dict[str, str]
 
@@ -61,6 +64,8 @@ class Checked(BaseModel):
     duplicates: int
     errors: list[RefusedRecipient]
     errors_truncated: bool
+    warnings: list[ProblemEntry] = []
+    """What is taken, and may go wrong elsewhere."""
 
 
 class PartTaken(BaseModel):
@@ -132,6 +137,13 @@ class WaitsFor(BaseModel):
     lane: str | None = None
 
 
+class TemplateUsedView(BaseModel):
+    """The template that a content was made from."""
+
+    id: str
+    version: int
+
+
 class BulkSendView(BaseModel):
     """A bulk send as it stands."""
 
@@ -164,6 +176,8 @@ class BulkSendView(BaseModel):
     recipients_per_child: int | None
     on_ambiguous: OnAmbiguous
     notify: NotifyView | None
+    template: TemplateUsedView | None
+    """The template its content was made from; the content itself is a copy and never changes."""
     notice_of: str | None
     """The bulk send that this one tells of; null for one that a caller made."""
     metadata: JsonObject | None

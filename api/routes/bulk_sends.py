@@ -18,10 +18,11 @@ from api.request_schemas import BulkSendRequest
 from api.schemas import BulkSendList, BulkSendView, Checked, Taken
 from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
+from api.taking.content import resolve
 from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
-from api.views import bulk_send_view, checked, taken
+from api.views import bulk_send_view, checked, taken, warnings_of
 from api.waiting import waits_of_sends
 from api.who import By, owner_of
 from postwerk.archive import reads
@@ -69,6 +70,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     )
     if dry_run:
         found = checked(len(entries), await check_request(entries))
+        found.warnings = warnings_of(new.content)
         return Response(found.model_dump_json(), media_type="application/json")
     tally = await store_request(
         parts.archive,
@@ -80,6 +82,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     )
     state = await _begin(parts, new, tally, wanted.open)
     answer = taken(request, parts, new.id, state, len(entries), tally)
+    answer.warnings = warnings_of(new.content)
     response.headers["Location"] = answer.links["self"]
     return answer
 
@@ -88,7 +91,7 @@ async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[m
     if media_type(request)[0] != "application/json":
         raise UnsupportedType("Send application/json.")
     document, entries = read_json(await whole_body(request, parts.config.max_body_bytes))
-    return read_request(document), entries
+    return await resolve(parts, read_request(document)), entries
 
 
 async def _begin(parts: Parts, new: NewBulkSend, tally: Tally, keep_open: bool) -> BulkState:

@@ -47,11 +47,11 @@ async def blob_sizes(connection: AsyncConnection, ids: Sequence[str]) -> dict[st
     """Octets of each of these that is there."""
     if not ids:
         return {}
-    return {id: size for id, size in await connection.execute(_SIZES, {"ids": list(ids)})}
+    return {row.id: row.size for row in await connection.execute(_SIZES, {"ids": list(ids)})}
 
 
 async def blob_data(connection: AsyncConnection, id: str) -> bytes | None:
-    """Its bytes as they lie there; None when it is not. Whoever sends them looks whether they are `intact`."""
+    """Its bytes as they lie there, or None. Whoever sends them looks whether they are `intact`."""
     found = (await connection.execute(_DATA, {"id": id})).scalar_one_or_none()
     return None if found is None else bytes(found)
 

@@ -58,7 +58,8 @@ _BULK_CONTENT = text("""
 """)
 _BULK_OPTIONS = text("SELECT options, changes FROM bulk_send WHERE id = :bulk_id")
 _BULK_STATES = text(
-    "SELECT id, state, config_errors, changes, too_big FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))"
+    "SELECT id, state, config_errors, changes, too_big FROM bulk_send "
+    "WHERE id IN (SELECT value FROM json_each(:ids))"
 )
 _BULK_STATES_POSTGRESQL = text(
     "SELECT id, state, config_errors, changes, too_big FROM bulk_send "

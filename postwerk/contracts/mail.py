@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Mail:
     """What is a message's own, and behind it what it shares with all others of its send: the same object.
 
-    `shared` is ready for the wire: 7 bit, lines end with CRLF, none begins with a dot, no trailing space and no
-    double one, so that nobody needs to look through it again for each message (RFC 5321 4.5.2, RFC 6376 3.4).
+    `shared` is ready for the wire: 7 bit, lines end with CRLF, none begins with a dot, no space stands at an
+    end or beside another. Nobody has to look through it for each message (RFC 5321 4.5.2, RFC 6376 3.4).
     """
 
     own: bytes

@@ -35,7 +35,7 @@ def attachment_part(attachment: Attachment, data: bytes | None = None) -> bytes:
 
 
 def invitation_part(attachment: Attachment, data: bytes) -> bytes:
-    """The same calendar file as an alternative of the text: what makes mail programs offer yes and no (RFC 6047)."""
+    """The calendar file as an alternative of the text: then mail programs offer yes and no (RFC 6047)."""
     if not METHOD.fullmatch(attachment.method):
         raise ContentError(f"{attachment.method!r} is no method of an invitation")
     head = f"Content-Type: text/calendar; charset=utf-8; method={attachment.method}\r\n"
@@ -79,7 +79,7 @@ def parameter(name: str, value: str) -> str:
 
 
 def _old_name(name: str) -> str:
-    """The name as older programs read it: encoded words within quotes, which RFC 2047 5 forbids and all know."""
+    """The name as older programs read it: encoded words in quotes, which RFC 2047 5 forbids and all know."""
     name = checked("the filename", name)
     if _PLAIN_NAME.fullmatch(name):
         return f';\r\n name="{name}"'

@@ -39,7 +39,13 @@ class Composer:
         self._text_from_html = content.text_from_html and content.html is not None
         self._inline_css = content.inline_css
         self._is_report = content.report is not None
-        self._frame, self._unframed = _framed(content, identity.bulk_id, files or {})
+        self._frame: Frame | None = None
+        self._unframed = ContentError()
+        """Why there is no frame: said of each message."""
+        try:
+            self._frame = Frame(content, identity.bulk_id, files or {})
+        except ContentError as error:
+            self._unframed = error
 
     @property
     def shared_octets(self) -> int:
@@ -53,7 +59,6 @@ class Composer:
     def mail(self, recipient: Recipient) -> Mail:
         """The same in the two pieces it is made of. Raises ContentError."""
         if self._frame is None:
-            assert self._unframed is not None
             raise ContentError(self._unframed.message, code=self._unframed.code)
         rendered = self.render(recipient)
         try:
@@ -68,14 +73,12 @@ class Composer:
     def render(self, recipient: Recipient) -> Rendered:
         """Subject, bodies and headers for one recipient, before they become bytes. Raises ContentError."""
         rendered = self._templates.render(recipient)
-        if rendered.html is None:
+        text, html = rendered.text, rendered.html
+        if html is None or not (self._text_from_html or self._inline_css):
             return rendered
         if self._text_from_html:
-            text = rendered.text
-            rendered = rendered._replace(text=text_of(rendered.html) if text is None else tidy(text))
-        if self._inline_css:
-            rendered = rendered._replace(html=inlined(rendered.html))
-        return rendered
+            text = text_of(html) if text is None else tidy(text)
+        return rendered._replace(text=text, html=inlined(html) if self._inline_css else html)
 
     def identifying_headers(self, recipient: Recipient) -> str:
         """The header lines by which people and programs know the message again.
@@ -103,16 +106,6 @@ class Composer:
 
     def _message_id(self, recipient: Recipient) -> bytes:
         return b"Message-ID: %s\r\n" % message_id(self._identity, recipient.seq, self._domain).encode()
-
-
-def _framed(
-    content: Content, bulk_id: str, files: Files
-) -> tuple[Frame, None] | tuple[None, ContentError]:
-    """The frame, or why there is none: that is then said of each message."""
-    try:
-        return Frame(content, bulk_id, files), None
-    except ContentError as error:
-        return None, error
 
 
 def _date(identity: MailIdentity) -> bytes:

@@ -15,7 +15,7 @@ CONTENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+=-]{0,199}")
 METHOD = re.compile(r"PUBLISH|REQUEST|REPLY|ADD|CANCEL|REFRESH|COUNTER|DECLINECOUNTER")
 OCTETS = "application/octet-stream"
 
-# Control characters, line separators, lone surrogates; and what turns the reading direction: "exe.fdp" must not
+# Control characters, line ends, lone surrogates; and what turns the reading direction: "exe.fdp" must not
 # be shown as "pdf.exe" (U+202E), nor a name hold what nobody sees.
 _NOT_IN_A_NAME = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -27,16 +27,60 @@ _PARAMETERS = re.compile(
 _KNOWN = mimetypes.MimeTypes()
 """Python's own table; the machine's own one would differ from machine to machine."""
 _RISKY = frozenset(
-    """
-    ade adp apk app appx appxbundle bat cab chm cmd com cpl dll dmg exe hta ins iso isp jar js jse lib lnk mde msc
-    msi msix msixbundle msp mst nsh pif ps1 scr sct shb sys vb vbe vbs vhd vxd wsc wsf wsh
-    """.split()
+    [
+        "ade",
+        "adp",
+        "apk",
+        "app",
+        "appx",
+        "appxbundle",
+        "bat",
+        "cab",
+        "chm",
+        "cmd",
+        "com",
+        "cpl",
+        "dll",
+        "dmg",
+        "exe",
+        "hta",
+        "ins",
+        "iso",
+        "isp",
+        "jar",
+        "js",
+        "jse",
+        "lib",
+        "lnk",
+        "mde",
+        "msc",
+        "msi",
+        "msix",
+        "msixbundle",
+        "msp",
+        "mst",
+        "nsh",
+        "pif",
+        "ps1",
+        "scr",
+        "sct",
+        "shb",
+        "sys",
+        "vb",
+        "vbe",
+        "vbs",
+        "vhd",
+        "vxd",
+        "wsc",
+        "wsf",
+        "wsh",
+    ]
 )
 """What Gmail refuses by its name, and others like to; support.google.com/mail/answer/6590."""
 
 
 def file_name(given: str, pointer: str) -> str:
-    """The name in Unicode's composed form, without outer spaces. Raises InvalidRequest: nothing else is mended."""
+    """The name composed (NFC), without outer spaces; nothing else is mended. Raises InvalidRequest."""
     name = unicodedata.normalize("NFC", given.strip(" ")) if given.isprintable() else given
     if reason := _objection(name):
         raise InvalidRequest(reason, pointer=pointer, code="invalid_filename")

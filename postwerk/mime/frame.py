@@ -1,4 +1,4 @@
-"""The MIME structure of a send's messages: which parts there are, and the fixed bytes between and behind them.
+"""The MIME structure of a send's messages: which parts there are, and the bytes between and behind them.
 
     mixed ─┬─ alternative ─┬─ text
            │               ├─ related ─┬─ html
@@ -6,8 +6,8 @@
            │               └─ the invitation, if a file is one (RFC 6047)
            └─ files
 
-What is not there is left out, and so is a multipart of one part. All that is each message's own comes first; what
-stands behind it is the same for all, and made once.
+What is not there is left out, and so is a multipart of one part. All that is each message's own comes first;
+what stands behind it is the same for all, and made once.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Frame:
         return boundary
 
     def bodies(self, text: str | None, html: str | None) -> tuple[bytes, ...]:
-        """From the content headers of the message to the end of its last body; the plainest first (RFC 2046 5.1.4)."""
+        """From the content headers to the end of the last body; the plainest first (RFC 2046 5.1.4)."""
         if html is None:
             return (*self._before, *_part(b"plain", text or ""))
         if text is None:
@@ -76,15 +76,13 @@ class Frame:
         return (*self._before, *_part(b"plain", text), self._between, *_part(b"html", html))
 
 
-def fixed_size(content: Content) -> int:
-    """About how many octets the files of a content make of each message, without having the files."""
-    sizes = [(one.size or len(one.text.encode()), one) for one in content.attachments]
+def fixed_size(attachments: Iterable[Attachment]) -> int:
+    """About how many octets these files make of each message, without having the files."""
+    sizes = [(one.size or len(one.text.encode()), one) for one in attachments]
     return sum(encoded_size(size) * (2 if one.method else 1) + 1_000 for size, one in sizes)
 
 
-def _in_two(
-    attachments: Iterable[Attachment], has_html: bool
-) -> tuple[list[Attachment], list[Attachment]]:
+def _in_two(attachments: Iterable[Attachment], has_html: bool) -> tuple[list[Attachment], list[Attachment]]:
     """What stands in the html, and what beside it."""
     found: tuple[list[Attachment], list[Attachment]] = ([], [])
     for one in attachments:

@@ -1,4 +1,4 @@
-"""Styles written into the elements (css-inline): many mail programs take no others. Nothing is ever fetched."""
+"""Styles written into the elements (css-inline): many mail programs take no others. Nothing is fetched."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ MOST_MATCHES = 200_000
 """Selectors times tags: how many are compared. At most 0.15 s, where the selectors count siblings."""
 
 _STYLE = re.compile(r"<style\b[^>]*+>(.*?)(?:</style|\Z)", re.I | re.S)
-_AFTER_ATTRIBUTE = re.compile(r"""\b(?:href|src|alt|title|width|height)\s*=\s*(?:"[^"<>]*|'[^'<>]*)\Z""", re.I)
+_AFTER_ATTRIBUTE = re.compile(
+    r"""\b(?:href|src|alt|title|width|height)\s*=\s*(?:"[^"<>]*|'[^'<>]*)\Z""", re.I
+)
 _UNSURE_FILTERS = re.compile(r"\|\s*(?:safe|tojson)\b")
 
 
 @lru_cache(maxsize=1)
 def _inliner() -> CSSInliner:
-    # The style elements stay: what they say of small screens, and of what is pointed at, fits in no attribute.
+    # The style elements stay: what they say of small screens and of what is pointed at fits in no attribute.
     return CSSInliner(
         load_remote_stylesheets=False, keep_style_tags=True, keep_at_rules=True, keep_link_tags=True
     )
@@ -38,10 +40,10 @@ def inlined(html: str) -> str:
 
 
 def inlined_template(source: str) -> str | None:
-    """The template with its styles inlined once for all, where that surely comes to the same for each message.
+    """The template with its styles inlined once, where that surely comes to the same for each message.
 
-    That is when its tags only show values, as text or as an address, and no selector asks for either. None when
-    it has to be done message by message. Raises ContentError.
+    That is when its tags only show values, as text or as an address, and no selector asks for either. None
+    when it has to be done message by message. Raises ContentError.
     """
     spans = tag_spans(source)
     if not all(_only_shows(source, start, stop) for start, stop in spans) or _asks_for_values(source):
@@ -78,7 +80,7 @@ def _insist_on_measure(html: str) -> None:
 
 
 def _only_shows(source: str, start: int, stop: int) -> bool:
-    """`{{ value }}` as text between elements, or within an address or another attribute that no style is made by."""
+    """`{{ value }}` as text between elements, or in an attribute that no style goes by."""
     if source[start + 1] != "{" or _UNSURE_FILTERS.search(source[start:stop]):
         return False
     before = source[max(0, start - 2_000) : start]

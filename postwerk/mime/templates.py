@@ -29,6 +29,7 @@ MAX_WORK = 50_000_000
 """Fuel times the heaviest thing an instruction can touch: about 0.1 s."""
 MAX_TOUCHED = 4_000_000
 
+_KNOWN_GLOBALS = frozenset(("range", "loop"))
 _NAMED = re.compile(r"`([^`]{1,200})` is undefined")
 
 
@@ -47,17 +48,19 @@ class Templates:
     def __init__(self, content: Content) -> None:
         self._globals = content.variables
         self._weight = weigh(content.variables)
-        self._subject = _Template(content.subject, MAX_LINE)
-        self._text = None if content.text is None else _Template(content.text, MAX_BODY)
-        self._html = None if content.html is None else _Template(content.html, MAX_BODY, html=True)
+        self._subject = OneTemplate(content.subject, MAX_LINE)
+        self._text = None if content.text is None else OneTemplate(content.text, MAX_BODY)
+        self._html = None if content.html is None else OneTemplate(content.html, MAX_BODY, html=True)
         self._headers = {
-            name: _Template(value, MAX_LINE) for name, value in content.headers.items() if is_template(value)
+            name: OneTemplate(value, MAX_LINE)
+            for name, value in content.headers.items()
+            if is_template(value)
         }
 
     def render(self, recipient: Recipient) -> Rendered:
         """Everything for one recipient; ContentError says what is wrong with it."""
         weight = max(self._weight, weigh(recipient.variables))
-        context = self._context(recipient)
+        context = _context(self._globals, recipient)
         return Rendered(
             self._subject.render(context, weight),
             None if self._text is None else self._text.render(context, weight),
@@ -65,16 +68,14 @@ class Templates:
             {name: template.render(context, weight) for name, template in self._headers.items()},
         )
 
-    def _context(self, recipient: Recipient) -> dict[str, Any]:
-        """The recipient's variables win; then the content's; `to` and `name` are always there."""
-        name = recipient.name or self._globals.get("name", "")
-        return {"to": recipient.address, **self._globals, "name": name, **recipient.variables}
 
-
-class _Template:
+class OneTemplate:
     """One template in an environment of its own, which counts what it shows."""
 
-    def __init__(self, source: str, max_characters: int, *, html: bool = False) -> None:
+    def __init__(
+        self, source: str, max_characters: int, *, html: bool = False, lenient: bool = False
+    ) -> None:
+        """`lenient`: a variable without a value shows nothing, instead of being an error."""
         self._shape = examine(source)
         self._source = source
         self._static = not is_template(source)
@@ -82,7 +83,7 @@ class _Template:
         self._left = 0
         self._environment = Environment(
             fuel=MAX_FUEL,
-            undefined_behavior="strict",
+            undefined_behavior="chainable" if lenient else "strict",
             pycompat=False,
             keep_trailing_newline=True,
             auto_escape_callback=lambda _name: html,
@@ -113,6 +114,11 @@ class _Template:
             raise _too_large(self._max_characters)
         return text
 
+    def missing(self, context: dict[str, Any]) -> set[str]:
+        """Names that are asked for and have no value, as far as can be seen without rendering."""
+        asked = set(self._environment.undeclared_variables_in_template("t"))
+        return {name for name in asked if name not in context and name not in _KNOWN_GLOBALS}
+
     def _show(self, value: Any) -> Any:
         """Called for each value that is shown; null shows nothing."""
         if value is None:
@@ -126,6 +132,22 @@ class _Template:
         value = self._show(value)
         # MiniJinja would also escape "/", which makes every link longer and hard to read.
         return safe(escape(value)) if type(value) is str else value
+
+
+def context_of(content: Content, recipient: Recipient) -> dict[str, Any]:
+    """What the templates of a content see for one recipient."""
+    return _context(content.variables, recipient)
+
+
+def weigh_all(content: Content, recipient: Recipient) -> int:
+    """Raises ContentError for variables that are too many, or too large."""
+    return max(weigh(content.variables), weigh(recipient.variables))
+
+
+def _context(defaults: dict[str, Any], recipient: Recipient) -> dict[str, Any]:
+    """The recipient's variables win; then the content's; `to` and `name` are always there."""
+    name = recipient.name or defaults.get("name", "")
+    return {"to": recipient.address, **defaults, "name": name, **recipient.variables}
 
 
 def check_templates(content: Content) -> None:
@@ -151,7 +173,7 @@ def check_source(pointer: str, source: str, limit: int) -> None:
     if not source.strip() and pointer == "#/subject":
         return
     try:
-        _Template(source, limit, html=pointer == "#/html")
+        OneTemplate(source, limit, html=pointer == "#/html")
     except ContentError as error:
         raise InvalidRequest(error.message, pointer=pointer, code=error.code) from None
 

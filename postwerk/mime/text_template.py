@@ -1,7 +1,7 @@
 """A text template made from an HTML template, once for a whole send: its conditions and loops survive.
 
-A tenth of what it takes to make the text from each message's HTML. It is made where it surely says the same; else
-`text_template` answers None, and html_text.py does it message by message.
+A tenth of what it takes to make the text from each message's HTML. It is made where it surely says the same;
+else `text_template` answers None, and html_text.py does it message by message.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Unsure(Exception):
 
 
 def text_template(source: str) -> str | None:
-    """The template of the text, or None where it cannot be told. Raises ContentError for a broken template."""
+    """The template of the text, or None where it cannot be told. Raises ContentError for a broken one."""
     spans = tag_spans(source)
     tags = [source[start:stop] for start, stop in spans]
     if "\ue000" in source or "{#" in source or any(map(_UNSURE.search, tags)):
@@ -50,7 +50,7 @@ def _marked(source: str, spans: list[tuple[int, int]]) -> str:
 
 
 class _TemplateWriter(Writer):
-    """Writes block tags where they stand, and makes sure that none is lost and none cuts through a link or list."""
+    """Writes block tags where they stand, and sees that none is lost or cuts through a link or list."""
 
     def __init__(self, tags: list[str]) -> None:
         super().__init__()
@@ -104,7 +104,9 @@ class _TemplateWriter(Writer):
 
     def _insist_on_known(self, attributes: str) -> None:
         """What is shown may hang on a value only within an address or an `alt`."""
-        rest = re.sub(r"""\b(?:href|alt|src|title|class|id)\s*=\s*(?:"[^"]*"|'[^']*')""", "", attributes, flags=re.I)
+        rest = re.sub(
+            r"""\b(?:href|alt|src|title|class|id)\s*=\s*(?:"[^"]*"|'[^']*')""", "", attributes, flags=re.I
+        )
         if _MARK.search(rest):
             raise _Unsure
 

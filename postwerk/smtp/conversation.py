@@ -216,8 +216,11 @@ class Conversation:
         """
         pieces = [own, shared] if shared else [own]
         cut = (len(pieces[-1]) - 1) // CHUNK_BYTES * CHUNK_BYTES
-        views = [*map(memoryview, pieces[:-1]), memoryview(pieces[-1])[:cut]]
-        standstill, total = self._limits.block.total_seconds(), self._limits.for_upload(len(own) + len(shared))
+        views = [memoryview(piece) for piece in pieces[:-1]] + [memoryview(pieces[-1])[:cut]]
+        standstill, total = (
+            self._limits.block.total_seconds(),
+            self._limits.for_upload(len(own) + len(shared)),
+        )
         await self._protocol.upload(views, standstill=standstill, total=total)
         return pieces[-1][cut:]
 

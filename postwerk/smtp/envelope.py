@@ -53,7 +53,7 @@ class Envelope:
 
 
 def address_envelope(sender: str, recipient: str, mail: Mail, offer: Offer) -> Envelope:
-    """Check message and addresses against the rules and the server's offer. `mail.shared` was checked before."""
+    """Check message and addresses against the rules and the server's offer. `shared` was checked before."""
     _check_lines(mail.own)
     if not recipient:
         raise Unsendable("the recipient is empty")
@@ -61,7 +61,9 @@ def address_envelope(sender: str, recipient: str, mail: Mail, offer: Offer) -> E
     if offer.size_limit is not None:
         arguments.append(_size(mail.size, offer.size_limit))
     ascii_message = mail.own.isascii()
-    international = not (sender.isascii() and recipient.isascii() and (ascii_message or _head(mail).isascii()))
+    international = not (
+        sender.isascii() and recipient.isascii() and (ascii_message or _head(mail).isascii())
+    )
     if international and not offer.smtputf8:
         raise Unsendable(
             "an address is not ASCII, the server does not offer SMTPUTF8", Trouble.SMTPUTF8_NOT_OFFERED

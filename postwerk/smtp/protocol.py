@@ -174,7 +174,9 @@ class StrictProtocol(SMTPProtocol):
         Ends early when the server speaks or goes: `in_step` tells.
         """
         end = self._loop.time() + total
-        for piece in (view[at : at + CHUNK_BYTES] for view in views for at in range(0, len(view), CHUNK_BYTES)):
+        for piece in (
+            view[at : at + CHUNK_BYTES] for view in views for at in range(0, len(view), CHUNK_BYTES)
+        ):
             if not self.in_step:
                 return
             cast(asyncio.WriteTransport, self.transport).write(piece)
