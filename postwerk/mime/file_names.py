@@ -20,12 +20,27 @@ OCTETS = "application/octet-stream"
 _NOT_IN_A_NAME = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[^?]*\?")
+"""Some readers would decode it, whatever it decodes to."""
 _PARAMETERS = re.compile(
     r"""\s*([A-Za-z]+/[A-Za-z0-9][A-Za-z0-9.+_-]{0,99})\s*(?:;\s*charset="?([A-Za-z0-9][A-Za-z0-9._+-]{0,38})"?\s*)?""",
     re.ASCII,
 )
 _KNOWN = mimetypes.MimeTypes()
-"""Python's own table; the machine's own one would differ from machine to machine."""
+"""Python's own table, and what it lacks; the machine's own one would differ from machine to machine."""
+for _ending, _type in (
+    (".ics", "text/calendar"),
+    (".vcf", "text/vcard"),
+    (".md", "text/markdown"),
+    (".log", "text/plain"),
+    (".webp", "image/webp"),
+    (".docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    (".xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    (".pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+    (".odt", "application/vnd.oasis.opendocument.text"),
+    (".ods", "application/vnd.oasis.opendocument.spreadsheet"),
+):
+    _KNOWN.add_type(_type, _ending)
 _RISKY = frozenset(
     [
         "ade",
@@ -94,6 +109,8 @@ def _objection(name: str) -> str:
         return "Give the file's name alone, without a path."
     if _NOT_IN_A_NAME.search(name):
         return "The name contains a control character, or one that cannot be seen."
+    if _ENCODED_WORD.search(name):
+        return "Write the name as plain text, not as an encoded word (=?...?=)."
     if len(name.encode()) > MOST_NAME_OCTETS:
         return f"The name is longer than {MOST_NAME_OCTETS} octets."
     return ""

@@ -58,9 +58,7 @@ def tidy(text: str) -> str:
 def walk(html: str, writer: Writer) -> None:
     """Tell the writer of words, openings and closings, in their order."""
     position = 0
-    for token in _TOKEN.finditer(html):
-        if token.start() < position:
-            continue  # within a style or script
+    while token := _TOKEN.search(html, position):
         writer.words(html, position, token.start())
         position = token.end()
         name = (token["name"] or "").lower()
