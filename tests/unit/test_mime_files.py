@@ -150,10 +150,13 @@ def test_every_reader_finds_the_same_file_under_its_own_name(name: str, caplog: 
 # Forty values that try to leave their header.
 HOSTILE = [
     "a\r\nBcc: x@evil.example", "a\nBcc: x@evil.example", "a\rBcc: x@evil.example", "a\r\n\r\n<b>body</b>",
-    "a\x00b", "a\x0bb", "a\x0cb", "a\x1cb", "a\x1db", "a\x1eb", "a\x85b", "a\u2028b", "a\u2029b", "a\x7fb",
-    "../../etc/passwd", "..\\..\\boot.ini", "/etc/passwd", "C:\\x.pdf", "dir/a.pdf", "", " ", ".", "..", "...",
+    "a\x00b", "a\x0bb", "a\x0cb", "a\x1cb", "a\x1db", "a\x1eb", "a\x85b", "a\u2028b", "a\u2029b",
+    "a\x7fb",
+    "../../etc/passwd", "..\\..\\boot.ini", "/etc/passwd", "C:\\x.pdf", "dir/a.pdf", "", " ", ".", "..",
+    "...",
     "a\u202efdp.exe", "a\u2066b", "a\u200fb", "\ufeffa", "a\u200bb", "a\ud800b", "x" * 256, "ü" * 128,
-    'a"; filename="b.exe', "a; x=y\r\n\tz", "=?utf-8?q?a=0D=0ABcc:_x?=", "=?utf-8?b?DQpCY2M6IHg=?=", "a>\r\nX: y",
+    'a"; filename="b.exe', "a; x=y\r\n\tz", "=?utf-8?q?a=0D=0ABcc:_x?=", "=?utf-8?b?DQpCY2M6IHg=?=",
+    "a>\r\nX: y",
     "a\r\n--=_boundary", "<a@b>\r\nContent-Type: text/html", "text/html\r\n\r\n<script>",
 ]  # fmt: skip
 HEADERS = ["content-type", "content-transfer-encoding", "content-disposition"]
