@@ -145,7 +145,7 @@ async def test_without_smtputf8_such_an_address_is_our_own_refusal(tmp_path: Pat
     with ScriptedServer(tmp_path) as server:
         exchange = await send_one(server.relay(), recipient="jürgen@example.net")
 
-    assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.LOCAL)
+    assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.SMTPUTF8_NOT_OFFERED)
     assert "SMTPUTF8" in exchange.detail
 
 
@@ -186,7 +186,7 @@ async def test_a_message_larger_than_the_server_takes_is_not_even_begun(
     if sent:
         assert server.lines[1] == f"MAIL FROM:<news@example.org> SIZE={len(LETTER)}"
     else:
-        assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.LOCAL)
+        assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.TOO_BIG)
         assert "MAIL" not in server.verbs
 
 
