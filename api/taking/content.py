@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 from api.dependencies import Parts
 from api.request_schemas import ContentRequest
-from api.taking.files import FileLimits, PreparedFiles, check_references, prepare_files
+from api.taking.files import PreparedFiles, check_references, prepare_files
+from postwerk.archive.relay_sizes import size_limit
 from postwerk.archive.templates import Template, template
 from postwerk.contracts.content import Content, Mailbox
+from postwerk.contracts.options import DEFAULT_RELAY
 from postwerk.errors import ContentError, InvalidRequest, NotFound, TooLarge
 from postwerk.mime.encoding import quoted_printable
 from postwerk.mime.frame import fixed_size
@@ -42,8 +44,16 @@ async def resolve(parts: Parts, request: R) -> R:
     limits = parts.config.file_limits
     request.prepare(await prepare_files(parts.archive, request.attachments, limits))
     request.attachments = []  # what is kept of them is prepared
-    check_size(request, request.prepared, limits)
+    most = min(limits.message_octets, await _relay_takes(parts, request) or limits.message_octets)
+    check_size(request, request.prepared, most)
     return request
+
+
+async def _relay_takes(parts: Parts, request: ContentRequest) -> int | None:
+    """What its relay takes, as far as a worker was told."""
+    relay = str(getattr(request, "relay", None) or DEFAULT_RELAY)
+    async with parts.archive.reading() as connection:
+        return await size_limit(connection, relay)
 
 
 def with_template(request: R, found: Template) -> R:
@@ -69,16 +79,16 @@ def with_template(request: R, found: Template) -> R:
     return resolved
 
 
-def check_size(request: ContentRequest, files: PreparedFiles, limits: FileLimits) -> None:
+def check_size(request: ContentRequest, files: PreparedFiles, most: int) -> None:
     """The message as it will be encoded, its variables not yet put in. Raises TooLarge."""
     bodies = [body for body in (request.text, request.html) if body]
     fixed = fixed_size(files.attachments) + _HEAD_OCTETS
-    if fixed + 3 * sum(map(len, bodies)) <= limits.message_octets:
+    if fixed + 3 * sum(map(len, bodies)) <= most:
         return
     size = fixed + sum(len(quoted_printable(body)) for body in bodies)
-    if size > limits.message_octets:
+    if size > most:
         raise TooLarge(
-            f"Encoded, a message has {size:,} octets; at most {limits.message_octets:,} are taken.",
+            f"Encoded, a message has {size:,} octets; at most {most:,} are taken.",
             pointer="#/attachments" if files.attachments else "#/html",
             code="message_too_big",
         )

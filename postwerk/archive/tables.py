@@ -238,6 +238,8 @@ class LaneRow(SQLModel, table=True):
     set_at: datetime | None = _moment()
     set_until: datetime | None = _moment()
     """The operator's limits end by themselves; None: they stay."""
+    size_limit: int | None = Field(default=None, sa_type=BigInteger)
+    """In the relay's own row: octets of the largest message it takes, if it names a limit."""
 
 
 class PaceRow(SQLModel, table=True):

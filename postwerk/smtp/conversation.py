@@ -61,6 +61,11 @@ class Conversation:
         return not self._closed and self._protocol.is_connected
 
     @property
+    def size_limit(self) -> int | None:
+        """Octets of the largest message that the server takes; None when it names no limit (RFC 1870 4)."""
+        return self._offer.size_limit or None
+
+    @property
     def usable(self) -> bool:
         """Whether another message can be sent here."""
         return not self._closed and not self._busy and self._protocol.in_step

@@ -115,6 +115,11 @@ def _larger_than_size(system: System) -> None:
     assert reasons(system, bulk_id) == {("failed", "message_too_big")}
     assert system.sandbox.attempts() == [], "it was never asked"
     assert "message_too_big" in system.view(bulk_id)["reason"]
+    again = system.api.post(
+        "/v1/bulk-sends", json=a_campaign(["a@b.example"], attachments=[a_file(PDF, "a.pdf")])
+    )
+    assert (again.status_code, again.json()["code"]) == (413, "message_too_big"), "its SIZE is known by now"
+    assert "50,000" in again.json()["detail"]
 
 
 def _no_smtputf8(system: System) -> None:

@@ -17,6 +17,7 @@ _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
         sa.Column("kind", sa.String(), nullable=False, server_default="bulk"),
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
     ),
+    "lane": (sa.Column("size_limit", sa.BigInteger(), nullable=True),),
     "message": (
         sa.Column("late", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("complained_at", sa.BigInteger(), nullable=True),
