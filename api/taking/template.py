@@ -58,7 +58,7 @@ def content_to_show(request: TemplateRequest) -> Content:
     fields["subject"] = fields["subject"] or ""
     if fields["text"] is None and fields["html"] is None:
         fields["text"] = ""
-    return content_of(ContentRequest.model_construct(**fields, template=None, attachments=[]))
+    return content_of(ContentRequest.model_construct(**fields, template=None, attachments=[]), to_show=True)
 
 
 def recipient_to_show(to: Any, name: str | None, variables: dict[str, Any]) -> Recipient:

@@ -277,13 +277,22 @@ async def test_a_template_is_checked_when_it_is_made(door: Door, document: Any, 
 
 
 async def test_a_message_is_shown_as_one_recipient_would_get_it(door: Door) -> None:
-    await put(door, subject="Hi {{ who }}", html="<p>{{ x }}</p>", variables={"who": "you"})
+    html = '<p>{{ x }}</p><img src="cid:logo">'
+    await put(door, subject="Hi {{ who }}", html=html, variables={"who": "you"})
     shown = (await door.http.post("/v1/templates/welcome/render", json={"variables": {"x": "a<b"}})).json()
-    assert (shown["subject"], shown["html"], shown["text"]) == ("Hi you", "<p>a&lt;b</p>", "a<b\n")
+    assert (shown["subject"], shown["html"], shown["text"]) == (
+        "Hi you",
+        html.replace("{{ x }}", "a&lt;b"),
+        "a<b\n",
+    )
     assert shown["undefined_variables"] == shown["errors"] == []
     assert shown["size"] > 300
     less = (await door.http.post("/v1/templates/welcome/render", json={})).json()
-    assert (less["undefined_variables"], less["size"], less["html"]) == (["x"], None, "<p></p>")
+    assert (less["undefined_variables"], less["size"], less["html"]) == (
+        ["x"],
+        None,
+        html.replace("{{ x }}", ""),
+    )
     inline = {
         "subject": "{{ name }}",
         "text": "{{ to }}",
