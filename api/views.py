@@ -5,11 +5,9 @@ from __future__ import annotations
 from fastapi import Request
 
 from api.dependencies import Parts
-from api.problem_schemas import ProblemEntry
 from api.schemas import (
     AutoPauseView,
     BulkSendView,
-    Checked,
     NotifyView,
     PartTaken,
     RefusedRecipient,
@@ -18,6 +16,7 @@ from api.schemas import (
     Taken,
     TemplateUsedView,
     WaitsFor,
+    WarningView,
 )
 from api.suppression_schemas import RefusedAddress, SuppressionsTaken, SuppressionView
 from api.taking.files import file_warnings
@@ -57,21 +56,10 @@ def taken(request: Request, parts: Parts, bulk_id: str, state: BulkState, total:
         rejected=tally.rejected,
         duplicates=tally.duplicates,
         suppressed=tally.suppressed,
-        errors=_refused(tally),
+        errors=refused(tally),
         errors_truncated=tally.rejected > len(tally.errors),
         workflow_id=bulk_workflow_id(bulk_id),
         links=links(request, parts, bulk_id),
-    )
-
-
-def checked(total: int, tally: Tally) -> Checked:
-    return Checked(
-        total=total,
-        accepted=tally.accepted,
-        rejected=tally.rejected,
-        duplicates=tally.duplicates,
-        errors=_refused(tally),
-        errors_truncated=tally.rejected > len(tally.errors),
     )
 
 
@@ -163,15 +151,15 @@ def _template(used: TemplateUsed | None) -> TemplateUsedView | None:
     return None if used is None else TemplateUsedView(id=used.id, version=used.version)
 
 
-def warnings_of(content: Content) -> list[ProblemEntry]:
-    return [ProblemEntry(**one) for one in file_warnings(content)]
+def warnings_of_files(content: Content) -> list[WarningView]:
+    return [WarningView(**one) for one in file_warnings(content)]
 
 
 def _notify(wanted: Notify | None) -> NotifyView | None:
     return None if wanted is None else NotifyView.model_validate(wanted.model_dump())
 
 
-def _refused(tally: Tally) -> list[RefusedRecipient]:
+def refused(tally: Tally) -> list[RefusedRecipient]:
     return [
         RefusedRecipient(index=one.row, to=one.to, code=one.code, detail=one.detail) for one in tally.errors
     ]

@@ -89,6 +89,10 @@ class Content(BaseModel):
     report: StatusReport | None = None
     """Makes it a delivery status notification; it has no attachments then."""
 
+    def without_files(self) -> Content:
+        """The same for who looks at its words: the bytes of its files are not needed then."""
+        return self.model_copy(update={"attachments": ()}) if self.attachments else self
+
 
 class MailIdentity(NamedTuple):
     """What makes every attempt of a bulk send's messages the same bytes: its id and its date."""

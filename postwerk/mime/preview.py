@@ -12,6 +12,7 @@ from postwerk.mime.composer import Composer
 from postwerk.mime.html_text import text_of, tidy
 from postwerk.mime.styles import inlined
 from postwerk.mime.templates import MAX_BODY, MAX_LINE, OneTemplate, context_of, weigh_all
+from postwerk.rules.lacking import lacking
 
 _IDENTITY = MailIdentity("bulk_" + "0" * 32, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -72,7 +73,7 @@ def _part(
         if error.code != "undefined_variable":
             found.errors[pointer] = error
             return None
-        found.undefined |= strict.missing(context) or {str(error.message)}
+        found.undefined |= lacking(strict.names(), context) or {str(error.message)}
     try:
         return OneTemplate(source, limit, html=html, lenient=True).render(context, weight)
     except ContentError as error:
@@ -90,9 +91,8 @@ def _styled(found: Preview, html: str) -> str | None:
 
 def _size(found: Preview, content: Content, recipient: Recipient) -> int | None:
     """Also the last check: a header may be too long, or hold a line break, only with its values."""
-    without_files = content.model_copy(update={"attachments": ()})
     try:
-        return Composer(without_files, _IDENTITY).mail(recipient).size
+        return Composer(content.without_files(), _IDENTITY).mail(recipient).size
     except ContentError as error:
         found.errors["#"] = error
         return None

@@ -17,6 +17,7 @@ from postwerk.mime.headers import is_template
 from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
 from postwerk.mime.variables import weigh
+from postwerk.rules.lacking import lacking
 
 MAX_SUBJECT_SOURCE = 4_000
 MAX_BODY_SOURCE = 1024 * 1024
@@ -29,7 +30,6 @@ MAX_WORK = 50_000_000
 """Fuel times the heaviest thing an instruction can touch: about 0.1 s."""
 MAX_TOUCHED = 4_000_000
 
-_KNOWN_GLOBALS = frozenset(("range", "loop"))
 _NAMED = re.compile(r"`([^`]{1,200})` is undefined")
 
 
@@ -68,6 +68,18 @@ class Templates:
             {name: template.render(context, weight) for name, template in self._headers.items()},
         )
 
+    def names(self) -> frozenset[str]:
+        """The variables that are read and that nobody has given yet; "a.b" is a field of one."""
+        return lacking(self._read(), {"to": "", "name": "", **self._globals})
+
+    def unused(self) -> list[str]:
+        """Variables of the content that no template reads."""
+        return sorted(set(self._globals) - {name.partition(".")[0] for name in self._read()})
+
+    def _read(self) -> frozenset[str]:
+        templates = [self._subject, self._text, self._html, *self._headers.values()]
+        return frozenset[str]().union(*(one.names() for one in templates if one is not None))
+
 
 class OneTemplate:
     """One template in an environment of its own, which counts what it shows."""
@@ -95,6 +107,11 @@ class OneTemplate:
         except (TemplateError, UnicodeError) as error:
             raise _syntax_error(error) from None
 
+    def names(self) -> set[str]:
+        """What it reads and does not make itself."""
+        found = self._environment.undeclared_variables_in_template("t", nested=True)
+        return set(found) - set(self._environment.globals)
+
     def render(self, context: dict[str, Any], weight: int) -> str:
         if self._static:
             return self._source
@@ -113,11 +130,6 @@ class OneTemplate:
         if len(text) > self._max_characters:
             raise _too_large(self._max_characters)
         return text
-
-    def missing(self, context: dict[str, Any]) -> set[str]:
-        """Names that are asked for and have no value, as far as can be seen without rendering."""
-        asked = set(self._environment.undeclared_variables_in_template("t"))
-        return {name for name in asked if name not in context and name not in _KNOWN_GLOBALS}
 
     def _show(self, value: Any) -> Any:
         """Called for each value that is shown; null shows nothing."""

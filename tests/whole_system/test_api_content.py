@@ -154,6 +154,8 @@ async def test_a_program_is_taken_with_a_warning(door: Door) -> None:
         "/v1/bulk-sends?dry_run=true", json=a_bulk_send(attachments=[a_file(b"MZ", "setup.exe")])
     )
     assert [one["code"] for one in dry.json()["warnings"]] == ["executable_attachment"]
+    assert dry.json()["samples"][0]["error"] is None, "its files are not needed to show it"
+    assert len(await blobs(door)) == 2
 
 
 # Bodies
