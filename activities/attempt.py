@@ -16,6 +16,7 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.delivery import DueMessage, message_state
 from postwerk.archive.journal import Mark, Outcome
 from postwerk.contracts.content import Recipient
+from postwerk.contracts.mail import Mail
 from postwerk.contracts.options import OnAmbiguous
 from postwerk.contracts.orders import SendBatchInput
 from postwerk.contracts.smtp import Exchange
@@ -80,6 +81,7 @@ class Attempt:
         started = time.monotonic()
         try:
             mail = self._compose()
+            self._insist_on_size(mail)
         except ContentError as error:
             await self._record_unmade(mark, error, started)
             return None
@@ -119,13 +121,21 @@ class Attempt:
             )
         )
 
-    def _compose(self) -> bytes:
+    def _compose(self) -> Mail:
         message = self._message
-        return self._bulk.composer.compose(
+        return self._bulk.composer.mail(
             Recipient(message.seq, message.address, message.name, message.variables)
         )
 
-    async def _hand_over(self, lease: Lease, mail: bytes, mark: asyncio.Future[bool]) -> Exchange:
+    def _insist_on_size(self, mail: Mail) -> None:
+        """The relay refused one as large as too big: it is not asked again for each recipient."""
+        if self._parts.permission.is_too_big(self._order.batch.bulk_id, mail.size):
+            raise ContentError(
+                f"the relay refused a mail of this send as too big; this one has {mail.size:,} octets",
+                code="message_too_big",
+            )
+
+    async def _hand_over(self, lease: Lease, mail: Mail, mark: asyncio.Future[bool]) -> Exchange:
         async def ours() -> bool:
             return await asyncio.shield(mark)
 
@@ -137,17 +147,17 @@ class Attempt:
             await self._record(stopped, said="the worker was stopped", due_now=True)
             raise
         if await mark:
-            await self._conclude(self._decide(exchange), exchange)
+            await self._conclude(self._decide(exchange), exchange, mail.size)
         return exchange
 
-    async def _conclude(self, decision: Decision, exchange: Exchange) -> None:
+    async def _conclude(self, decision: Decision, exchange: Exchange, octets: int) -> None:
         """The outcome of a refused message depends on what becomes of its lane; it is written in any case."""
         if decision.effect is Effect.DELIVER:
             await self._record(decision, exchange)
             await draw_consequences(self._run, self._message.address, decision, exchange)
             return
         try:
-            await draw_consequences(self._run, self._message.address, decision, exchange)
+            await draw_consequences(self._run, self._message.address, decision, exchange, octets)
         finally:
             await self._record(decision, exchange)
         if decision.effect is Effect.BOUNCE:

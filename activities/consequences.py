@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from activities.attempt import BatchRun
 
 
-async def draw_consequences(run: BatchRun, address: str, decision: Decision, exchange: Exchange) -> None:
+async def draw_consequences(
+    run: BatchRun, address: str, decision: Decision, exchange: Exchange, octets: int = 0
+) -> None:
     """Tell the lane's desk and the send's watch; when that cannot be done now, the next reply does it."""
     try:
-        await _tell(run, address, decision, exchange)
+        await _tell(run, address, decision, exchange, octets)
     except (SQLAlchemyError, OSError, RPCError) as error:
         log.consequence_not_drawn(run.order.batch.lane, decision.reason, error)
 
 
-async def _tell(run: BatchRun, address: str, decision: Decision, exchange: Exchange) -> None:
+async def _tell(run: BatchRun, address: str, decision: Decision, exchange: Exchange, octets: int) -> None:
     batch, desk, watch = run.order.batch, run.route.desk, run.parts.watch
     desk.attempted(batch.lane)
     if decision.effect is Effect.DELIVER:
@@ -41,6 +43,8 @@ async def _tell(run: BatchRun, address: str, decision: Decision, exchange: Excha
         await desk.suspected(batch.lane, address, replace(refusal, cool_for=soon), run.clock.now())
     if decision.bulk is BulkEffect.CONFIG:
         await watch.our_fault(batch.bulk_id, batch.lane, run.bulk, config_words(decision, exchange))
+    elif decision.bulk is BulkEffect.TOO_BIG:
+        await watch.too_big(batch.bulk_id, octets, config_words(decision, exchange))
 
 
 def refusal_of(decision: Decision, exchange: Exchange) -> Refusal:

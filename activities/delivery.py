@@ -178,7 +178,7 @@ class DeliveryActivities:
             raise self._busy(order, clock)
         if isinstance(got, Exchange):
             raise await self._no_session(order, clock, route, got)
-        await desk.session_works()
+        await desk.session_works(got.conversation.size_limit)
         return got
 
     def _busy(self, order: SendBatchInput, clock: ActivityClock) -> ApplicationError:

@@ -14,6 +14,7 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.engine import Archive
 from postwerk.archive.lanes import LaneState, LaneUse, Refusal, lane_scope
 from postwerk.archive.plan import OTHER_LANE
+from postwerk.archive.relay_sizes import note_size_limit
 from postwerk.archive.suspensions import suspensions_in_force
 from postwerk.observe import log
 from postwerk.rules.cooling import Cooling, Evidence
@@ -58,6 +59,7 @@ class LaneDesk:
         self._asking = asyncio.Lock()
         self._evidence: dict[str, Evidence] = {}
         self._attempts: Counter[str] = Counter()
+        self._size_limit: int | None = None
 
     # What is known
 
@@ -181,8 +183,12 @@ class LaneDesk:
         self._know(state, now)
         return state
 
-    async def session_works(self) -> None:
-        """There is a session: whatever was remembered of the relay is over."""
+    async def session_works(self, size_limit: int | None = None) -> None:
+        """There is a session: whatever was remembered of the relay is over. Its largest message is noted."""
+        if size_limit != self._size_limit:
+            async with self._archive.writing() as connection:
+                await note_size_limit(connection, self.relay, size_limit)
+            self._size_limit = size_limit
         if self.relay_state.failures:
             async with self._archive.writing() as connection:
                 await lanes.session_restored(connection, self.relay)

@@ -5,86 +5,27 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from activities.contents import BulkContent, Contents
 from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
 from postwerk.archive import delivery as archive_delivery
 from postwerk.archive.counters import SHARDS
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
-from postwerk.contracts.content import Content
-from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.states import ENDED, BulkState
-from postwerk.errors import NotFound
-from postwerk.mime.composer import Composer
+
+__all__ = ["BulkContent", "Contents", "SendPermission", "WorkerParts", "shard_of_process"]
 
 if TYPE_CHECKING:
     from activities.watch import BulkWatch
 
 
-@dataclass(frozen=True, slots=True)
-class BulkContent:
-    """A bulk send as a carrier needs it: its content with the composer built for it, and its options."""
-
-    content: Content
-    options: BulkOptions
-    composer: Composer
-    changes: int = 0
-    """How often the options had been changed."""
-
-    @property
-    def envelope_sender(self) -> str:
-        given = self.content.return_path
-        return given if given is not None else self.content.sender.email
-
-
-class Contents:
-    """The contents in use, each loaded and compiled once; their options anew when these were changed."""
-
-    def __init__(self, archive: Archive, keep: int = 64) -> None:
-        self._archive = archive
-        self._keep = keep
-        self._known: OrderedDict[str, BulkContent] = OrderedDict()
-        self._changes: Mapping[str, int] = {}
-
-    async def of(self, bulk_id: str) -> BulkContent:
-        """Raises NotFound."""
-        known = self._known.get(bulk_id)
-        if known is None or self.is_outdated(bulk_id, known):
-            known = self._known[bulk_id] = await self._load(bulk_id, known)
-            while len(self._known) > self._keep:
-                self._known.popitem(last=False)
-        self._known.move_to_end(bulk_id)
-        return known
-
-    def note_changes(self, changes: Mapping[str, int]) -> None:
-        """How often the options of each bulk send that sends now were changed, as just read."""
-        self._changes = changes
-
-    def latest(self, bulk_id: str, bulk: BulkContent) -> BulkContent:
-        """The newest that this process has read. Asks nobody."""
-        return self._known.get(bulk_id, bulk)
-
-    def is_outdated(self, bulk_id: str, bulk: BulkContent) -> bool:
-        """Whether its options were changed since they were read. Asks nobody."""
-        return bulk.changes < self._changes.get(bulk_id, 0)
-
-    async def _load(self, bulk_id: str, known: BulkContent | None) -> BulkContent:
-        async with self._archive.reading() as connection:
-            found = None if known else await archive_delivery.bulk_content(connection, bulk_id)
-            current = await archive_delivery.bulk_options(connection, bulk_id)
-        if current is None:
-            raise NotFound(f"The archive holds no bulk send {bulk_id}.")
-        options, changes = current
-        if known is not None:
-            return replace(known, options=options, changes=changes)
-        assert found is not None  # one view of the archive
-        content, _, identity = found
-        return BulkContent(content, options, Composer(content, identity), changes)
+ABOUT_AS_LARGE = 0.9
+"""Of a message that was refused as too big: what is as large meets the same answer."""
 
 
 class SendPermission:
@@ -102,6 +43,7 @@ class SendPermission:
         self._note_changes = note_changes
         self._seen: dict[str, tuple[BulkState | None, float]] = {}
         self._config_errors: set[str] = set()
+        self._too_big: dict[str, int] = {}
         self._denied: dict[str, float] = {}
         self._asking = asyncio.Lock()
 
@@ -134,6 +76,14 @@ class SendPermission:
     def forget_config_errors(self, bulk_id: str) -> None:
         self._config_errors.discard(bulk_id)
 
+    def is_too_big(self, bulk_id: str, octets: int) -> bool:
+        """Whether a message about as large was refused by its relay as too big. Asks nobody."""
+        refused = self._too_big.get(bulk_id) if self._too_big else None
+        return refused is not None and octets >= ABOUT_AS_LARGE * refused
+
+    def note_too_big(self, bulk_id: str, octets: int) -> None:
+        self._too_big[bulk_id] = min(octets, self._too_big.get(bulk_id, octets))
+
     async def is_cancelled(self, bulk_id: str) -> bool:
         return await self.state_of(bulk_id) in (BulkState.CANCELLING, BulkState.CANCELLED)
 
@@ -156,6 +106,7 @@ class SendPermission:
         self._seen = {known: (one.state, now) for known, one in found.items() if one.state not in ENDED}
         self._seen[bulk_id] = (found[bulk_id].state if bulk_id in found else None, now)
         self._config_errors = {known for known, one in found.items() if one.config_errors}
+        self._too_big = {known: one.too_big for known, one in found.items() if one.too_big is not None}
         for known, one in found.items():
             if one.state is BulkState.PAUSED:
                 self._denied.pop(known, None)

@@ -52,6 +52,12 @@ class BulkWatch:
             async with self._archive.writing() as connection:
                 await bulks.clear_config_errors(connection, bulk_id)
 
+    async def too_big(self, bulk_id: str, octets: int, words: str) -> None:
+        """None of its messages as large is tried again, by any worker: the answer would be the same."""
+        async with self._archive.writing() as connection:
+            await bulks.note_too_big(connection, bulk_id, octets, words)
+        self._permission.note_too_big(bulk_id, octets)
+
     async def bounced(self, bulk_id: str, bulk: BulkContent) -> None:
         """One more bounce; looks at the counters five times a second at most."""
         rule = bulk.options.auto_pause

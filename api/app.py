@@ -23,9 +23,10 @@ from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
-from api.request_schemas import BulkSendRequest
+from api.request_schemas import BulkSendRequest, TemplateRequest
 from api.routes import (
     api_keys,
+    attachments,
     audit,
     bulk_sends,
     changes,
@@ -36,10 +37,13 @@ from api.routes import (
     queue,
     suppressions,
     suspensions,
+    templates,
     uploads,
 )
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
+from api.taking.files import FileLimits
+from api.template_schemas import RenderRequest, TemplateRenderRequest
 from api.trial_schemas import TestOrder
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
@@ -62,6 +66,8 @@ _ROOMS = (
     lanes,
     suspensions,
     suppressions,
+    templates,
+    attachments,
     audit,
     api_keys,
     health,
@@ -147,6 +153,9 @@ def _config(settings: Settings) -> ApiConfig:
         retry=settings.retry_schedule(),
         max_body_bytes=settings.max_body_bytes,
         max_part_bytes=settings.max_part_bytes,
+        file_limits=FileLimits(
+            settings.max_attachment_bytes, settings.max_attachments, settings.max_message_bytes
+        ),
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
         docs=settings.docs,
@@ -184,6 +193,9 @@ def _complete_openapi(app: FastAPI) -> None:
                 [
                     (BulkSendRequest, "validation"),
                     (BulkSendChange, "validation"),
+                    (TemplateRequest, "validation"),
+                    (RenderRequest, "validation"),
+                    (TemplateRenderRequest, "validation"),
                     (SuppressionRequest, "validation"),
                     (LaneOrder, "validation"),
                     (RelayOrder, "validation"),

@@ -91,6 +91,7 @@ async def _settle_differences(
         await pace.quicken(connection, scope, to_microseconds(now), rate.interval)
     if new.relay != old.relay:  # the refusals of one relay are no reason to pause at the next
         await bulks.clear_config_errors(connection, bulk_id)
+        await bulks.forget_too_big(connection, bulk_id)
 
 
 def _differences(old: BulkSend, new: BulkSend) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.starting import Starter
+from api.taking.files import FileLimits
 from api.waking import Waker
 from postwerk.archive.engine import Archive
 from postwerk.contracts.options import DEFAULT_RELAY, RetrySchedule
@@ -32,6 +33,7 @@ class ApiConfig:
     """Taken for what a request leaves out."""
     max_body_bytes: int = 50 * 1024 * 1024
     max_part_bytes: int = 2 * 1024**3
+    file_limits: FileLimits = field(default_factory=FileLimits)
     public_url: str = ""
     temporal_ui_url: str = ""
     docs: bool | None = None

@@ -16,8 +16,13 @@ from api.dependencies import Parts
 from api.request_schemas import BulkSendRequest
 from api.taking.request import new_bulk_send
 from api.taking.storing import Remember, Tally, erase_half_stored, store_for_one, store_request
+<<<<<<< HEAD
 from api.views import taken
 from api.who import caller_of, owner_of
+=======
+from api.views import taken, warnings_of_files
+from api.who import owner_of
+>>>>>>> p-content
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.states import BulkState
 from postwerk.rules.api_keys import check_from
@@ -46,7 +51,7 @@ async def make_bulk_send(
     )
     check_from(caller_of(request).domains, new.content)
     state = BulkState.OPEN if wanted.open else BulkState.QUEUED
-    answered = partial(_answer, request, parts, new.id, state, len(entries))
+    answered = partial(_answer, request, parts, new, state, len(entries))
     tally = await store_request(
         parts.archive,
         new,
@@ -75,7 +80,7 @@ async def make_for_one(
     `also` is done in the same commit.
     """
     await _clear(parts, claim)
-    answered = partial(_answer, request, parts, new.id, BulkState.QUEUED, 1)
+    answered = partial(_answer, request, parts, new, BulkState.QUEUED, 1)
     remember = _rememberer(claim, answered, new)
 
     async def remember_all(connection: AsyncConnection, tally: Tally) -> None:
@@ -109,9 +114,10 @@ def send_time(new: NewBulkSend) -> datetime | None:
 
 
 def _answer(
-    request: Request, parts: Parts, bulk_id: str, state: BulkState, total: int, tally: Tally
+    request: Request, parts: Parts, new: NewBulkSend, state: BulkState, total: int, tally: Tally
 ) -> Response:
-    answer = taken(request, parts, bulk_id, state, total, tally)
+    answer = taken(request, parts, new.id, state, total, tally)
+    answer.warnings = warnings_of_files(new.content)
     return json_response(answer, 202, answer.links["self"])
 
 

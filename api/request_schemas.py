@@ -9,12 +9,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
+    PrivateAttr,
     StrictBool,
     StrictInt,
     StrictStr,
     WithJsonSchema,
 )
 
+from api.taking.files import GivenFile, PreparedFiles, read_files
 from postwerk.contracts.options import MOST_CONFIG_ERRORS, NotifyMode, NotifyOn, OnAmbiguous
 
 _MAILBOX = {
@@ -96,19 +99,78 @@ class NotifyRequest(_Request):
     mode: NotifyMode = NotifyMode.DIGEST
 
 
-class BulkSendRequest(_Request):
+TEMPLATE_NAME = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+
+
+class TemplateUse(_Request):
+    """A template by its name; its last version unless another is named."""
+
+    id: StrictStr = Field(pattern=TEMPLATE_NAME)
+    version: StrictInt | None = Field(default=None, ge=1, le=2**31 - 1)
+
+
+class TemplateRequest(_Request):
+    """What a template says; what is left out, a send that uses it says itself."""
+
+    sender: MailboxInput = Field(default=None, alias="from")
+    return_path: StrictStr | None = None
+    reply_to: MailboxesInput = None
+    subject: StrictStr | None = None
+    text: StrictStr | None = None
+    """Left out, it is made from the html; "" for none."""
+    html: StrictStr | None = None
+    variables: JsonObject = {}
+    """Defaults; those of the send and of its recipients win."""
+    headers: dict[str, StrictStr] = {}
+    inline_css: StrictBool = False
+    """Write the styles of the html into its elements."""
+
+
+_ATTACHMENTS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["filename"],
+        "additionalProperties": False,
+        "properties": {
+            "filename": {"type": "string"},
+            "content": {"type": "string", "contentEncoding": "base64"},
+            "id": {"type": "string", "description": "of PUT /v1/attachments, instead of content"},
+            "content_type": {"type": "string", "description": "by the file's ending if left out"},
+            "content_id": {"type": "string", "description": "what `cid:` in the html names it by"},
+            "inline": {
+                "type": "boolean",
+                "description": "shown by the html; true where there is a content_id",
+            },
+        },
+    },
+}
+AttachmentsInput = Annotated[list[GivenFile], PlainValidator(read_files), WithJsonSchema(_ATTACHMENTS)]
+
+
+class ContentRequest(TemplateRequest):
+    """What a mail says: by itself, or by a template of which it changes what it names."""
+
+    template: TemplateUse | None = None
+    attachments: AttachmentsInput = []
+    _prepared: PreparedFiles | None = PrivateAttr(default=None)
+
+    @property
+    def prepared(self) -> PreparedFiles:
+        """Template and files as api/taking/content.py `resolve` found them."""
+        if self._prepared is None and (self.template is not None or self.attachments):
+            raise RuntimeError("a request that names a template or files is resolved first")
+        return self._prepared or PreparedFiles()
+
+    def prepare(self, files: PreparedFiles) -> None:
+        self._prepared = files
+
+
+class BulkSendRequest(ContentRequest):
     """One content for any number of recipients. `subject`, `text` and `html` are templates."""
 
     name: StrictStr = Field(default="", max_length=200)
     """A title for people; it also stands in the Temporal Web UI, so no personal data here."""
-    sender: MailboxInput = Field(alias="from")
-    return_path: StrictStr | None = None
-    reply_to: MailboxesInput = None
-    subject: StrictStr
-    text: StrictStr | None = None
-    html: StrictStr | None = None
-    variables: JsonObject = {}
-    headers: dict[str, StrictStr] = {}
     metadata: JsonObject | None = None
     recipients: list[RecipientRequest] = []
     recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)

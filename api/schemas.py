@@ -32,6 +32,14 @@ class RefusedRow(BaseModel):
     detail: str
 
 
+class WarningView(BaseModel):
+    """What is taken as it is, and is perhaps not what is wanted."""
+
+    code: str
+    pointer: str
+    detail: str
+
+
 class Taken(BaseModel):
     """The answer to a new bulk send."""
 
@@ -47,6 +55,8 @@ class Taken(BaseModel):
     errors: list[RefusedRecipient]
     """The first 1,000."""
     errors_truncated: bool
+    warnings: list[WarningView] = []
+    """Of its files: what is taken, and may be refused by others. A dry run tells more."""
     workflow_id: str
     links: dict[str, str]
 
@@ -59,14 +69,6 @@ class UndefinedVariable(BaseModel):
     """How many lack it."""
     indexes: list[int]
     """The first of them, counted from 0."""
-
-
-class WarningView(BaseModel):
-    """What is taken as it is, and is perhaps not what is wanted."""
-
-    code: str
-    pointer: str
-    detail: str
 
 
 class HeaderView(BaseModel):
@@ -177,6 +179,13 @@ class WaitsFor(BaseModel):
     lane: str | None = None
 
 
+class TemplateUsedView(BaseModel):
+    """The template that a content was made from."""
+
+    id: str
+    version: int
+
+
 class BulkSendView(BaseModel):
     """A bulk send as it stands."""
 
@@ -209,6 +218,8 @@ class BulkSendView(BaseModel):
     recipients_per_child: int | None
     on_ambiguous: OnAmbiguous
     notify: NotifyView | None
+    template: TemplateUsedView | None
+    """The template its content was made from; the content itself is a copy and never changes."""
     notice_of: str | None
     """The bulk send that this one tells of; null for one that a caller made."""
     metadata: JsonObject | None

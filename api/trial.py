@@ -91,7 +91,7 @@ def _new(request: Request, parts: Parts, send: BulkSend, content: Content, claim
 def _check(new: NewBulkSend, recipient: NewRecipient) -> None:
     """Raises InvalidRequest for a mail that cannot be made."""
     variables = orjson.loads(recipient.variables) if recipient.variables else {}
-    composer = Composer(new.content, MailIdentity(new.id, new.created_at))
+    composer = Composer(new.content.without_files(), MailIdentity(new.id, new.created_at))
     try:
         composer.compose(Recipient(1, recipient.address, recipient.name, variables))
     except ContentError as error:

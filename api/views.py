@@ -14,14 +14,18 @@ from api.schemas import (
     RefusedRow,
     RetryView,
     Taken,
+    TemplateUsedView,
     WaitsFor,
+    WarningView,
 )
 from api.suppression_schemas import RefusedAddress, SuppressionsTaken, SuppressionView
+from api.taking.files import file_warnings
 from api.taking.storing import Tally
 from api.taking.suppressing import Listed
 from postwerk.archive.reads import BulkSend
 from postwerk.archive.suppressions import Suppression
-from postwerk.contracts.options import Notify
+from postwerk.contracts.content import Content
+from postwerk.contracts.options import Notify, TemplateUsed
 from postwerk.contracts.states import BulkState
 from workflows.names import bulk_workflow_id
 
@@ -135,11 +139,20 @@ def bulk_send_view(
         recipients_per_child=send.options.recipients_per_child,
         on_ambiguous=send.options.on_ambiguous,
         notify=_notify(send.options.notify),
+        template=_template(send.options.template),
         notice_of=send.notice_of or None,
         metadata=send.metadata,
         workflow_id=bulk_workflow_id(send.id),
         links=links(request, parts, send.id),
     )
+
+
+def _template(used: TemplateUsed | None) -> TemplateUsedView | None:
+    return None if used is None else TemplateUsedView(id=used.id, version=used.version)
+
+
+def warnings_of_files(content: Content) -> list[WarningView]:
+    return [WarningView(**one) for one in file_warnings(content)]
 
 
 def _notify(wanted: Notify | None) -> NotifyView | None:

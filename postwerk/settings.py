@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     """Largest JSON request; larger lists go through /recipients."""
     max_part_bytes: int = Field(default=2 * 1024**3, ge=1024)
     """Largest streamed part of an upload."""
+    max_attachment_bytes: int = Field(default=18 * 1024 * 1024, ge=1)
+    """Largest file that goes along with a mail, before it is encoded."""
+    max_attachments: int = Field(default=20, ge=0, le=1000)
+    """Files of one mail at most."""
+    max_message_bytes: int = Field(default=25 * 1024 * 1024, ge=10_000)
+    """Largest message as it goes over the wire, encoded: Gmail, Outlook.com and others take 25 MB."""
     public_url: str = ""
     """Address under which callers reach the API, for links; empty: as they called it."""
     temporal_ui_url: str = ""

@@ -22,6 +22,7 @@ from api.request_schemas import BulkSendRequest
 from api.schemas import BulkSendList, BulkSendView, Checked, Taken
 from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
+from api.taking.content import resolve
 from api.taking.dry_run import MOST_SAMPLES, report
 from api.taking.json_body import read_json
 from api.taking.order_body import object_of
@@ -91,14 +92,14 @@ async def create(
     only_parameters(request, "dry_run", "samples")  # a misspelt one must not send mail
     body = await _body(request, parts)
     if dry_run:
-        wanted, entries = _read(body)
+        wanted, entries = await _read(parts, body)
         new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
         check_from(caller.domains, new.content)
         check_for_recipients(entries, wanted.open)
         return json_response(await report(new, entries, samples), 200)
 
     async def make(claim: Claim) -> Response:
-        return await make_bulk_send(request, parts, *_read(body), claim)
+        return await make_bulk_send(request, parts, *await _read(parts, body), claim)
 
     return await repeatable.once(body, new_bulk_id, make)
 
@@ -109,9 +110,9 @@ async def _body(request: Request, parts: Parts) -> bytes:
     return await whole_body(request, parts.config.max_body_bytes)
 
 
-def _read(body: bytes) -> tuple[BulkSendRequest, list[msgspec.Raw]]:
+async def _read(parts: Parts, body: bytes) -> tuple[BulkSendRequest, list[msgspec.Raw]]:
     document, entries = read_json(body)
-    return read_request(document), entries
+    return await resolve(parts, read_request(document)), entries
 
 
 @router.get("", response_model=BulkSendList, responses=problems(422, 503))

@@ -157,7 +157,9 @@ async def _shown(
     new: NewBulkSend, survey: _Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
 ) -> list[Any]:
     """The first recipients, and as many of those who lack something."""
-    composer = await asyncio.to_thread(Composer, new.content, MailIdentity(new.id, new.created_at))
+    composer = await asyncio.to_thread(
+        Composer, new.content.without_files(), MailIdentity(new.id, new.created_at)
+    )
     chosen = dict(survey.first)
     without = {kind.index: kind.recipient for kinds in undefined.values() for kind in kinds}
     chosen |= dict(list(without.items())[: survey.samples])

@@ -17,6 +17,8 @@ from postwerk.rules.recipients import find_nul
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _entries = msgspec.json.Decoder(list[msgspec.Raw])
+_LEFT = "attachments"
+"""Its entries are left as bytes too: base64 of megabytes becomes bytes without ever being a text."""
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BEFORE_KEY = re.compile(rb"[\s,{]*")
 _KEY = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:\s*')
@@ -27,7 +29,9 @@ def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], 
     """The fields without the list named `listed`, and its entries. Raises MalformedBody, InvalidRequest."""
     fields = _top_level(body)
     entries = _list(listed, fields.pop(listed, None))
-    document = {name: strict_json(raw, f"#/{_step(name)}") for name, raw in fields.items()}
+    document = {name: strict_json(raw, f"#/{_step(name)}") for name, raw in fields.items() if name != _LEFT}
+    if _LEFT in fields:
+        document[_LEFT] = _list(_LEFT, fields[_LEFT])
     if b"\\u0000" in body:
         wrong = find_nul(document)
         if wrong:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
-from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest
+from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest, TemplateUse
+from api.taking.content import content_of, read_mailboxes
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
-from postwerk.contracts.content import Content, Mailbox
 from postwerk.contracts.options import (
     DEFAULT_DEADLINE,
     DEFAULT_RELAY,
@@ -22,11 +21,9 @@ from postwerk.contracts.options import (
     BulkOptions,
     Notify,
     RetrySchedule,
+    TemplateUsed,
 )
 from postwerk.errors import InvalidRequest
-from postwerk.mime.headers import check_headers
-from postwerk.mime.templates import check_templates
-from postwerk.rules.addresses import parse_address, parse_mailbox
 from postwerk.rules.durations import bounded_duration
 from postwerk.rules.pace import Rate
 from postwerk.rules.recipients import check_name, json_text
@@ -35,13 +32,22 @@ T = TypeVar("T", bound=BaseModel)
 
 SHORTEST_DEADLINE, LONGEST_DEADLINE = timedelta(minutes=1), timedelta(days=7)
 SHORTEST_RETRY, LONGEST_RETRY = timedelta(seconds=1), timedelta(days=1)
-MOST_MAILBOXES = 10
-"""In `reply_to`, and in `notify.to`."""
 
 
 def read_request(document: dict[str, Any]) -> BulkSendRequest:
     """The fields by name and type. Raises InvalidFields naming each wrong one."""
-    return read_fields(BulkSendRequest, document)
+    request = read_fields(BulkSendRequest, document)
+    if request.template is None:
+        missing = [
+            name for name, value in (("from", request.sender), ("subject", request.subject)) if value is None
+        ]
+        if missing:
+            raise InvalidFields("Some fields cannot be taken.", [_missing(name) for name in missing])
+    return request
+
+
+def _missing(name: str) -> dict[str, str]:
+    return {"pointer": f"#/{name}", "code": "missing", "detail": "Field required"}
 
 
 def read_fields(shape: type[T], document: dict[str, Any]) -> T:
@@ -78,33 +84,13 @@ def new_bulk_send(
     return NewBulkSend(
         id=bulk_id or new_bulk_id(),
         name=check_name(request.name),
-        content=_content(request),
+        content=content_of(request),
         options=_options(request, defaults, relays),
         metadata=request.metadata,
         created_at=now,
         owner=owner,
+        blobs=request.prepared.blobs,
     )
-
-
-def _content(request: BulkSendRequest) -> Content:
-    if request.text is None and request.html is None:
-        raise InvalidRequest("Give a text, an html, or both.", pointer="#/text", code="missing")
-    if request.variables:
-        json_text(request.variables, "#/variables")
-    with _at("#/headers"):
-        check_headers(request.headers)
-    content = Content(
-        sender=_mailbox(request.sender, "#/from"),
-        return_path=_return_path(request.return_path),
-        reply_to=_mailboxes(request.reply_to, "#/reply_to"),
-        subject=request.subject,
-        text=request.text,
-        html=request.html,
-        variables=request.variables,
-        headers=request.headers,
-    )
-    check_templates(content)
-    return content
 
 
 def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:
@@ -123,7 +109,15 @@ def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collecti
         max_consecutive_config_errors=request.max_consecutive_config_errors,
         on_ambiguous=request.on_ambiguous,
         notify=_notify(request.notify),
+        template=_template(request.template),
     )
+
+
+def _template(given: TemplateUse | None) -> TemplateUsed | None:
+    if given is None:
+        return None
+    assert given.version is not None  # resolved
+    return TemplateUsed(id=given.id, version=given.version)
 
 
 def read_rate(given: str | None) -> str | None:
@@ -162,47 +156,13 @@ def _wait(value: Any, pointer: str) -> timedelta:
     return bounded_duration(value, SHORTEST_RETRY, LONGEST_RETRY, pointer=pointer)
 
 
-def _mailbox(value: Any, pointer: str) -> Mailbox:
-    with _at(pointer):
-        return parse_mailbox(value)
-
-
-def _mailboxes(value: Any, pointer: str) -> tuple[Mailbox, ...]:
-    """One mailbox, or a list of them."""
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        return (_mailbox(value, pointer),)
-    if len(value) > MOST_MAILBOXES:
-        raise InvalidRequest(f"At most {MOST_MAILBOXES} addresses.", pointer=pointer, code="too_many")
-    return tuple(_mailbox(one, f"{pointer}/{index}") for index, one in enumerate(value))
-
-
 def _notify(given: NotifyRequest | None) -> Notify | None:
     if given is None:
         return None
-    to = _mailboxes(given.to, "#/notify/to")
+    to = read_mailboxes(given.to, "#/notify/to")
     if not to:
         raise InvalidRequest("Say whom to tell.", pointer="#/notify/to", code="missing")
     return Notify(to=to, on=tuple(dict.fromkeys(given.on)), mode=given.mode)
-
-
-def _return_path(value: str | None) -> str | None:
-    if value is None:
-        return None
-    with _at("#/return_path"):
-        return parse_address(value)
-
-
-@contextmanager
-def _at(pointer: str) -> Iterator[None]:
-    """Errors that do not know their field get this one."""
-    try:
-        yield
-    except InvalidRequest as error:
-        if error.pointer == "#":
-            error.pointer = pointer
-        raise
 
 
 def _entry(problem: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from api.taking.files import file_warnings
 from api.taking.storing import Tally
 from postwerk.contracts.content import Content
 from postwerk.contracts.options import BulkOptions
@@ -47,4 +48,8 @@ def _refused(_content: Content, _options: BulkOptions, tally: Tally) -> Iterable
         yield SendWarning("refused_recipients", "#/recipients", detail)
 
 
-CHECKERS: list[Checker] = [_empty_subject, _unused_variables, _refused]
+def _files(content: Content, _options: BulkOptions, _tally: Tally) -> Iterable[SendWarning]:
+    return (SendWarning(**one) for one in file_warnings(content))
+
+
+CHECKERS: list[Checker] = [_empty_subject, _unused_variables, _refused, _files]

@@ -132,6 +132,25 @@ async def clear_config_errors(connection: AsyncConnection, bulk_id: str) -> None
     await connection.execute(text("UPDATE bulk_send SET config_errors = 0 WHERE id = :id"), {"id": bulk_id})
 
 
+async def note_too_big(connection: AsyncConnection, bulk_id: str, size: int, reason: str) -> None:
+    """A message of so many octets was refused as too big; the first refusal is the send's reason."""
+    await connection.execute(
+        text("""
+            UPDATE bulk_send SET too_big = CASE WHEN too_big < :size THEN too_big ELSE :size END,
+                reason = CASE WHEN reason = '' THEN :reason ELSE reason END WHERE id = :id
+        """),
+        {"id": bulk_id, "size": size, "reason": reason},
+    )
+
+
+async def forget_too_big(connection: AsyncConnection, bulk_id: str) -> None:
+    """Another relay may take what the old one refused."""
+    await connection.execute(
+        text("UPDATE bulk_send SET too_big = NULL, reason = '' WHERE id = :id AND too_big IS NOT NULL"),
+        {"id": bulk_id},
+    )
+
+
 async def watch_from_now(connection: AsyncConnection, bulk_id: str) -> None:
     """An operator released it: what came before is no reason to pause it again."""
     counts = orjson.dumps({state.value: n for state, n in (await counts_of(connection, bulk_id)).items()})

@@ -59,10 +59,11 @@ _BULK_CONTENT = text("""
 _MESSAGE_STATE = text("SELECT state FROM message WHERE bulk_id = :bulk_id AND seq = :seq")
 _BULK_OPTIONS = text("SELECT options, changes FROM bulk_send WHERE id = :bulk_id")
 _BULK_STATES = text(
-    "SELECT id, state, config_errors, changes FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))"
+    "SELECT id, state, config_errors, changes, too_big FROM bulk_send "
+    "WHERE id IN (SELECT value FROM json_each(:ids))"
 )
 _BULK_STATES_POSTGRESQL = text(
-    "SELECT id, state, config_errors, changes FROM bulk_send "
+    "SELECT id, state, config_errors, changes, too_big FROM bulk_send "
     "WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))"
 )
 
@@ -90,6 +91,8 @@ class BulkStanding(NamedTuple):
     """How often in a row our own settings were refused."""
     changes: int = 0
     """How often its options were changed."""
+    too_big: int | None = None
+    """So many octets had a message that was refused as too big."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,5 +255,6 @@ async def bulk_states(connection: AsyncConnection, bulk_ids: list[str]) -> dict[
     statement = _BULK_STATES if connection.dialect.name == "sqlite" else _BULK_STATES_POSTGRESQL
     rows = await connection.execute(statement, {"ids": orjson.dumps(bulk_ids).decode()})
     return {
-        bulk_id: BulkStanding(BulkState(state), errors, changes) for bulk_id, state, errors, changes in rows
+        bulk_id: BulkStanding(BulkState(state), errors, changes, too_big)
+        for bulk_id, state, errors, changes, too_big in rows
     }

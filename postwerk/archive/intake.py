@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
 from postwerk.archive.api_keys import rights_of_owner
+from postwerk.archive.blobs import NewBlob, store_blobs
 from postwerk.archive.bulks import ROWS_PER_COMMIT, finish_bulk, open_range, settle_some
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.counters import add_to_counters
@@ -43,6 +44,8 @@ class NewBulkSend:
     kind: SendKind = SendKind.BULK
     owner: str = ""
     """Id of the API key that makes it; empty without one."""
+    blobs: tuple[NewBlob, ...] = ()
+    """Files of its content that came with the request."""
 
 
 class Added(NamedTuple):
@@ -82,12 +85,13 @@ _INSERT_POSTGRESQL = f"""
 
 
 async def store_bulk_send(connection: AsyncConnection, new: NewBulkSend, state: BulkState) -> None:
-    """Write a bulk send without recipients, and its content unless that is known.
+    """Write a bulk send without recipients, and its content and files unless they are known.
 
     Raises Forbidden when its owner's key may not send from this domain, whoever hands it in.
     """
     if new.owner and (rights := await rights_of_owner(connection, new.owner)) is not None:
         check_from(rights.domains, new.content)
+    await store_blobs(connection, new.blobs, new.created_at)
     document = orjson.dumps(new.content.model_dump(mode="json"))
     content_id = hashlib.sha256(document).hexdigest()
     await connection.execute(_INSERT_CONTENT, {"id": content_id, "document": document.decode()})

@@ -21,7 +21,7 @@ from postwerk.rules.starting import start_order
 ROOT = 0
 """Stands for the root workflow where batches are told: it is to carry more."""
 _BEGIN = text("""
-    UPDATE bulk_send SET rounds = rounds + 1, starting_again = starting_again + 1
+    UPDATE bulk_send SET rounds = rounds + 1, starting_again = starting_again + 1, too_big = NULL
     WHERE id = :bulk_id AND state NOT IN ('storing', 'open', 'cancelling')
     RETURNING rounds, state, options, deadline, held_at
 """)

@@ -81,6 +81,8 @@ class BulkSendRow(SQLModel, table=True):
     """Batches up to this number were carried by runs of its workflow that have ended."""
     changes: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     """Counts the changes of its options, so that workers see that there was one."""
+    too_big: int | None = Field(default=None, sa_type=BigInteger)
+    """So many octets had the smallest message of it that the relay refused as too big."""
     kind: str = Field(default="bulk", sa_column_kwargs={"server_default": "bulk"})
     """contracts.states.SendKind."""
     owner: str = Field(default="", sa_column_kwargs={"server_default": ""})
@@ -237,6 +239,8 @@ class LaneRow(SQLModel, table=True):
     set_at: datetime | None = _moment()
     set_until: datetime | None = _moment()
     """The operator's limits end by themselves; None: they stay."""
+    size_limit: int | None = Field(default=None, sa_type=BigInteger)
+    """In the relay's own row: octets of the largest message it takes, if it names a limit."""
 
 
 class PaceRow(SQLModel, table=True):

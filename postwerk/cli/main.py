@@ -103,6 +103,7 @@ COMMANDS = [
             ("relay", "The server that takes our mail: how it does; rest, resume."),
             ("suspend", "Send nothing to a domain or a provider for a while."),
             ("suppressions", "The suppression list: addresses that get no mail."),
+            ("templates", "Contents by name, in versions: list, show, put, render."),
             ("audit", "Who did what, when and why."),
             ("operations", "Operations on many messages: how far they are."),
             ("top", "Everything at a glance, live."),

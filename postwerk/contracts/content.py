@@ -18,13 +18,25 @@ class Mailbox(BaseModel):
 
 
 class Attachment(BaseModel):
-    """A text that goes along as a file, in UTF-8."""
+    """A file that goes along: its text in UTF-8, or the id of its bytes, which are stored by themselves."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     media_type: str
-    text: str
+    text: str = ""
+    blob: str = ""
+    """SHA-256 of its bytes in hex; empty when `text` is all there is."""
+    size: int = 0
+    """Octets of the blob."""
+    charset: str = ""
+    """Of a blob that is text, where it is known."""
+    content_id: str = ""
+    """What `cid:` in the html names it by, without angle brackets (RFC 2392)."""
+    inline: bool = False
+    """Shown within the html instead of beside it."""
+    method: str = ""
+    """Of an invitation (RFC 5546), e.g. REQUEST: it stands among the alternatives too."""
 
 
 class StatusReport(BaseModel):
@@ -70,8 +82,16 @@ class Content(BaseModel):
     """Defaults for every recipient; a recipient's own variables win."""
     headers: dict[str, str] = {}
     attachments: tuple[Attachment, ...] = ()
+    text_from_html: bool = False
+    """`text` is made from the html; where it is None, for each message from its own."""
+    inline_css: bool = False
+    """The styles are still to be written into the elements, message by message."""
     report: StatusReport | None = None
     """Makes it a delivery status notification; it has no attachments then."""
+
+    def without_files(self) -> Content:
+        """The same for who looks at its words: the bytes of its files are not needed then."""
+        return self.model_copy(update={"attachments": ()}) if self.attachments else self
 
 
 class MailIdentity(NamedTuple):

@@ -91,6 +91,15 @@ class AutoPause(BaseModel):
     min_sent: int = 100
 
 
+class TemplateUsed(BaseModel):
+    """Which template a content was made from; the content itself is a copy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    version: int
+
+
 class BulkOptions(BaseModel):
     """Options of a bulk send, as stored."""
 
@@ -108,6 +117,7 @@ class BulkOptions(BaseModel):
     max_consecutive_config_errors: int = MOST_CONFIG_ERRORS
     relay: str = ""
     """Name of the relay that takes its mail; empty: the default one."""
+    template: TemplateUsed | None = None
 
     @property
     def relay_name(self) -> str:

@@ -37,7 +37,11 @@ class Trouble(StrEnum):
     PROTOCOL = "protocol"
     """Not SMTP: garbage, codes outside 200-599, contradicting lines, a reply nobody asked for."""
     LOCAL = "local"
-    """Refused by ourselves before it went out, e.g. larger than the server's SIZE."""
+    """Refused by ourselves before it went out, e.g. 8-bit content where 8BITMIME is not offered."""
+    TOO_BIG = "too_big"
+    """Larger than the server's SIZE (RFC 1870): not sent."""
+    SMTPUTF8_NOT_OFFERED = "smtputf8_not_offered"
+    """An address needs SMTPUTF8 (RFC 6531), and the server does not offer it: not sent."""
 
 
 @dataclass(frozen=True, slots=True)

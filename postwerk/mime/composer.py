@@ -1,8 +1,8 @@
 """A message as bytes: a skeleton for the whole bulk send, filled in for each recipient.
 
-The same recipient gives the same bytes on every attempt. What stands around the bodies (attachments, a
+The same recipient gives the same bytes on every attempt. What stands behind the bodies (attachments, a
 status report) is the same for all and made once; what needs the finished bytes (a signature) belongs last
-in `compose`.
+in `mail`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC
 from email.utils import format_datetime
-from hashlib import sha256
 
 from postwerk.contracts.content import Content, Mailbox, MailIdentity, Recipient
+from postwerk.contracts.mail import Mail
 from postwerk.errors import ContentError
-from postwerk.mime.attachments import attachment_part
-from postwerk.mime.encoding import quoted_printable
+from postwerk.mime.frame import Files, Frame
 from postwerk.mime.headers import header, is_template, mailboxes
-from postwerk.mime.report import report_parts
+from postwerk.mime.html_text import text_of, tidy
+from postwerk.mime.styles import inlined
 from postwerk.mime.templates import Rendered, Templates
-
-_PART_HEAD = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 
 
 def message_id(identity: MailIdentity, seq: int, domain: str) -> str:
@@ -31,22 +29,56 @@ def message_id(identity: MailIdentity, seq: int, domain: str) -> str:
 class Composer:
     """Makes the messages of one bulk send. Not for two threads at the same time."""
 
-    def __init__(self, content: Content, identity: MailIdentity) -> None:
+    def __init__(self, content: Content, identity: MailIdentity, files: Files | None = None) -> None:
+        """`files` are the bytes of the attachments that are stored by themselves."""
         self._identity = identity
         self._sender = content.sender
         self._domain = content.sender.email.rpartition("@")[2]
         self._templates = Templates(content)
         self._fixed_head = _fixed_head(content, identity)
-        self._frame = _Frame(content, identity.bulk_id)
+        self._text_from_html = content.text_from_html and content.html is not None
+        self._inline_css = content.inline_css
+        self._is_report = content.report is not None
+        self._frame: Frame | None = None
+        self._unframed = ContentError()
+        """Why there is no frame: said of each message."""
+        try:
+            self._frame = Frame(content, identity.bulk_id, files or {})
+        except ContentError as error:
+            self._unframed = error
+
+    @property
+    def shared_octets(self) -> int:
+        """How much memory all its messages share."""
+        return len(self._frame.shared) if self._frame else 0
 
     def compose(self, recipient: Recipient) -> bytes:
-        """The whole message, as it goes over the wire before dot-stuffing."""
-        rendered = self._templates.render(recipient)
+        """The whole message in one piece, as it goes over the wire before dot-stuffing."""
+        return self.mail(recipient).whole()
+
+    def mail(self, recipient: Recipient) -> Mail:
+        """The same in the two pieces it is made of. Raises ContentError."""
+        if self._frame is None:
+            raise ContentError(self._unframed.message, code=self._unframed.code)
+        rendered = self.render(recipient)
         try:
-            head = self._head(recipient, rendered)
-            return b"".join((head, *self._frame.entity(rendered)))
+            own = b"".join(
+                (self._head(recipient, rendered), *self._frame.bodies(rendered.text, rendered.html))
+            )
         except UnicodeEncodeError:
             raise ContentError("the message contains half a character (a lone surrogate)") from None
+        shared = self._frame.shared
+        return Mail(own + shared) if self._is_report else Mail(own, shared)
+
+    def render(self, recipient: Recipient) -> Rendered:
+        """Subject, bodies and headers for one recipient, before they become bytes. Raises ContentError."""
+        rendered = self._templates.render(recipient)
+        text, html = rendered.text, rendered.html
+        if html is None or not (self._text_from_html or self._inline_css):
+            return rendered
+        if self._text_from_html:
+            text = text_of(html) if text is None else tidy(text)
+        return rendered._replace(text=text, html=inlined(html) if self._inline_css else html)
 
     def identifying_headers(self, recipient: Recipient) -> str:
         """The header lines by which people and programs know the message again.
@@ -76,57 +108,6 @@ class Composer:
         return b"Message-ID: %s\r\n" % message_id(self._identity, recipient.seq, self._domain).encode()
 
 
-class _Frame:
-    """The MIME structure: which parts a message has, and the fixed bytes between them."""
-
-    def __init__(self, content: Content, bulk_id: str) -> None:
-        boundary = _boundary(bulk_id)
-        self._before = _opening(b"multipart/alternative", boundary)
-        self._between = b"\r\n--%s\r\n" % boundary
-        self._after = b"\r\n--%s--\r\n" % boundary
-        self._around = _around(content, _boundary(bulk_id + "/around"))
-
-    def entity(self, rendered: Rendered) -> tuple[bytes, ...]:
-        """Content headers, blank line and bodies, with what goes along behind them."""
-        bodies = self._bodies(rendered)
-        if self._around is None:
-            return bodies
-        before, after = self._around
-        return (before, *bodies, after)
-
-    def _bodies(self, rendered: Rendered) -> tuple[bytes, ...]:
-        """The plainest alternative first (RFC 2046 5.1.4)."""
-        if rendered.html is None:
-            return _part(b"plain", rendered.text or "")
-        html = _part(b"html", rendered.html)
-        if rendered.text is None:
-            return html
-        return (self._before, *_part(b"plain", rendered.text), self._between, *html, self._after)
-
-
-def _boundary(seed: str) -> bytes:
-    # RFC 2045 6.7: in quoted-printable "=" stands before hex digits or a line end; "=_" is in no body. Nor
-    # is it in base64, nor at the start of a status report's lines.
-    return b"=_" + sha256(seed.encode()).hexdigest()[:32].encode()
-
-
-def _opening(kind: bytes, boundary: bytes) -> bytes:
-    fold = b"\r\n" if b";" in kind else b""
-    return b'Content-Type: %s;%s boundary="%s"\r\n\r\n--%s\r\n' % (kind, fold, boundary, boundary)
-
-
-def _around(content: Content, boundary: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before and behind the bodies: attachments, or the parts of a report (RFC 6522)."""
-    if content.report is not None:
-        kind, parts = b"multipart/report; report-type=delivery-status", report_parts(content.report)
-    elif content.attachments:
-        kind, parts = b"multipart/mixed", tuple(attachment_part(one) for one in content.attachments)
-    else:
-        return None
-    behind = b"".join(b"\r\n--%s\r\n%s" % (boundary, part) for part in parts)
-    return _opening(kind, boundary), behind + b"\r\n--%s--\r\n" % boundary
-
-
 def _date(identity: MailIdentity) -> bytes:
     accepted_at = identity.accepted_at
     moment = accepted_at.replace(tzinfo=UTC) if accepted_at.tzinfo is None else accepted_at.astimezone(UTC)
@@ -148,13 +129,3 @@ def _fixed_head(content: Content, identity: MailIdentity) -> bytes:
             b"MIME-Version: 1.0\r\n",
         )
     )
-
-
-def _part(subtype: bytes, text: str) -> tuple[bytes, bytes]:
-    if "\0" in text:
-        raise ContentError("the text contains a NUL character")
-    head = (
-        b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-        % subtype
-    )
-    return head, quoted_printable(text)

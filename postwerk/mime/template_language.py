@@ -80,6 +80,11 @@ def examine(source: str) -> Shape:
     return Shape(survey.looped_text, survey.literal, survey.naming * survey.shown)
 
 
+def tag_spans(source: str) -> list[tuple[int, int]]:
+    """Where its tags begin and end. ContentError `template_syntax` as above."""
+    return [(tag.start, tag.stop) for tag in _tags(source)]
+
+
 class _Survey:
     """Adds up, tag by tag, what the bounds depend on."""
 

@@ -48,17 +48,19 @@ class Templates:
     def __init__(self, content: Content) -> None:
         self._globals = content.variables
         self._weight = weigh(content.variables)
-        self._subject = _Template(content.subject, MAX_LINE)
-        self._text = None if content.text is None else _Template(content.text, MAX_BODY)
-        self._html = None if content.html is None else _Template(content.html, MAX_BODY, html=True)
+        self._subject = OneTemplate(content.subject, MAX_LINE)
+        self._text = None if content.text is None else OneTemplate(content.text, MAX_BODY)
+        self._html = None if content.html is None else OneTemplate(content.html, MAX_BODY, html=True)
         self._headers = {
-            name: _Template(value, MAX_LINE) for name, value in content.headers.items() if is_template(value)
+            name: OneTemplate(value, MAX_LINE)
+            for name, value in content.headers.items()
+            if is_template(value)
         }
 
     def render(self, recipient: Recipient) -> Rendered:
         """Everything for one recipient; ContentError says what is wrong with it."""
         weight = max(self._weight, weigh(recipient.variables))
-        context = self._context(recipient)
+        context = _context(self._globals, recipient)
         return Rendered(
             self._subject.render(context, weight),
             None if self._text is None else self._text.render(context, weight),
@@ -78,16 +80,14 @@ class Templates:
         templates = [self._subject, self._text, self._html, *self._headers.values()]
         return frozenset[str]().union(*(one.names() for one in templates if one is not None))
 
-    def _context(self, recipient: Recipient) -> dict[str, Any]:
-        """The recipient's variables win; then the content's; `to` and `name` are always there."""
-        name = recipient.name or self._globals.get("name", "")
-        return {"to": recipient.address, **self._globals, "name": name, **recipient.variables}
 
-
-class _Template:
+class OneTemplate:
     """One template in an environment of its own, which counts what it shows."""
 
-    def __init__(self, source: str, max_characters: int, *, html: bool = False) -> None:
+    def __init__(
+        self, source: str, max_characters: int, *, html: bool = False, lenient: bool = False
+    ) -> None:
+        """`lenient`: a variable without a value shows nothing, instead of being an error."""
         self._shape = examine(source)
         self._source = source
         self._static = not is_template(source)
@@ -95,7 +95,7 @@ class _Template:
         self._left = 0
         self._environment = Environment(
             fuel=MAX_FUEL,
-            undefined_behavior="strict",
+            undefined_behavior="chainable" if lenient else "strict",
             pycompat=False,
             keep_trailing_newline=True,
             auto_escape_callback=lambda _name: html,
@@ -146,6 +146,22 @@ class _Template:
         return safe(escape(value)) if type(value) is str else value
 
 
+def context_of(content: Content, recipient: Recipient) -> dict[str, Any]:
+    """What the templates of a content see for one recipient."""
+    return _context(content.variables, recipient)
+
+
+def weigh_all(content: Content, recipient: Recipient) -> int:
+    """Raises ContentError for variables that are too many, or too large."""
+    return max(weigh(content.variables), weigh(recipient.variables))
+
+
+def _context(defaults: dict[str, Any], recipient: Recipient) -> dict[str, Any]:
+    """The recipient's variables win; then the content's; `to` and `name` are always there."""
+    name = recipient.name or defaults.get("name", "")
+    return {"to": recipient.address, **defaults, "name": name, **recipient.variables}
+
+
 def check_templates(content: Content) -> None:
     """Refuse templates that are too large, cannot be read, or use what is not offered."""
     sources = [("#/subject", content.subject, MAX_SUBJECT_SOURCE)]
@@ -155,20 +171,21 @@ def check_templates(content: Content) -> None:
         pointer = "#/headers/" + name[:80].replace("~", "~0").replace("/", "~1")
         sources.append((pointer, value, MAX_SUBJECT_SOURCE))
     for pointer, source, limit in sources:
-        _check_source(pointer, source, limit)
+        check_source(pointer, source, limit)
     try:
         weigh(content.variables)
     except ContentError as error:
         raise InvalidRequest(error.message, pointer="#/variables", code=error.code) from None
 
 
-def _check_source(pointer: str, source: str, limit: int) -> None:
+def check_source(pointer: str, source: str, limit: int) -> None:
+    """Raises InvalidRequest with this pointer."""
     if len(source) > limit:
         raise InvalidRequest(f"longer than {limit} characters", pointer=pointer, code="too_large")
     if not source.strip() and pointer == "#/subject":
         return
     try:
-        _Template(source, limit, html=pointer == "#/html")
+        OneTemplate(source, limit, html=pointer == "#/html")
     except ContentError as error:
         raise InvalidRequest(error.message, pointer=pointer, code=error.code) from None
 

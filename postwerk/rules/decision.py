@@ -40,6 +40,8 @@ class BulkEffect(StrEnum):
     NONE = "none"
     CONFIG = "config"
     """Our settings or our sender, so true of everyone: several in a row pause the send."""
+    TOO_BIG = "too_big"
+    """Its messages are larger than the server takes: none as large is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,8 +175,8 @@ def _insist_on_sense(row: Row) -> None:
 
 def _decision_of(row: dict[str, Any]) -> Decision:
     reason = row.get("reason")
-    if not isinstance(reason, str) or not re.fullmatch(r"[a-z]+(?:_[a-z]+)*", reason):
-        raise ValueError("a reason is words in small letters, joined by _")
+    if not isinstance(reason, str) or not re.fullmatch(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", reason):
+        raise ValueError("a reason is words in small letters and digits, joined by _")
     return Decision(
         effect=_word(Effect, row.get("effect"), "effect"),
         reason=reason,

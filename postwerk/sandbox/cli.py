@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-message-bytes", type=int, default=25 * 1024 * 1024, metavar="N", help="SIZE offered"
     )
+    parser.add_argument("--no-smtputf8", action="store_true", help="do not offer SMTPUTF8")
     return parser
 
 
@@ -123,6 +124,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         ack_delay=timedelta(seconds=given.ack_delay),
         greylist_for=timedelta(seconds=given.greylist_seconds),
         max_message_bytes=given.max_message_bytes,
+        smtputf8=not given.no_smtputf8,
         credentials=Credentials.parse(given.credentials) if given.credentials is not None else None,
         domains=load_rules(given.domains) if given.domains else {},
     )

@@ -38,6 +38,8 @@ class SandboxConfig:
     """How long after its first contact a `greylist` address says 450."""
     max_message_bytes: int = 25 * 1024 * 1024
     """Offered as SIZE (RFC 1870) and enforced."""
+    smtputf8: bool = True
+    """Offer SMTPUTF8 (RFC 6531)."""
     domains: Mapping[str, DomainRule] = field(default_factory=dict)
     """Rules by recipient domain to begin with; they can be changed by HTTP while it runs."""
 

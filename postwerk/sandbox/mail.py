@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import email
 import email.policy
+from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.message import EmailMessage, MIMEPart
 
@@ -46,13 +48,23 @@ def _read(mail: EmailMessage) -> Mail:
     return Mail(
         headers={name: _printable(str(mail[name])) for name in _TO_SHOW if name in mail},
         text=_content(text),
-        html=_content(html),
+        html=_with_images(_content(html), others),
         attachments=[_attachment(part) for part in others],
     )
 
 
 def _content(part: MIMEPart | None) -> str | None:
     return None if part is None else _printable(str(part.get_content())[:_LONGEST_PART])
+
+
+def _with_images(html: str | None, parts: Iterable[MIMEPart]) -> str | None:
+    """What the HTML shows by `cid:` stands in it, as a mail program would show it (RFC 2392)."""
+    for part in parts:
+        name, data = str(part["Content-ID"] or "").strip(" <>"), part.get_payload(decode=True)
+        if html and name and isinstance(data, bytes) and part.get_content_maintype() == "image":
+            shown = f"data:{part.get_content_type()};base64,{b64encode(data).decode()}"
+            html = html.replace(f"cid:{name}", shown)
+    return html
 
 
 def _attachment(part: MIMEPart) -> Attachment:

@@ -84,7 +84,7 @@ def _extensions(config: SandboxConfig) -> str:
         "PIPELINING",
         f"SIZE {config.max_message_bytes}",
         "8BITMIME",
-        "SMTPUTF8",
+        *(["SMTPUTF8"] if config.smtputf8 else []),
         "ENHANCEDSTATUSCODES",
     ]
     if config.credentials is not None:

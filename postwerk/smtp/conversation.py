@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from aiosmtplib import SMTPResponse
 
+from postwerk.contracts.mail import Mail
 from postwerk.contracts.smtp import Exchange, Reply, Stage, Trouble
 from postwerk.smtp.answers import Refused, insist, insist_on_step
 from postwerk.smtp.envelope import Envelope, Offer, Unsendable, address_envelope, stuff_dots
@@ -60,12 +61,17 @@ class Conversation:
         return not self._closed and self._protocol.is_connected
 
     @property
+    def size_limit(self) -> int | None:
+        """Octets of the largest message that the server takes; None when it names no limit (RFC 1870 4)."""
+        return self._offer.size_limit or None
+
+    @property
     def usable(self) -> bool:
         """Whether another message can be sent here."""
         return not self._closed and not self._busy and self._protocol.in_step
 
     async def send(
-        self, sender: str, recipient: str, message: bytes, before_data: Callable[[], Awaitable[bool]]
+        self, sender: str, recipient: str, message: Mail | bytes, before_data: Callable[[], Awaitable[bool]]
     ) -> Exchange:
         """Carry one message to one recipient, and say how it ended.
 
@@ -75,7 +81,8 @@ class Conversation:
         started = time.perf_counter()
         self._begin()
         try:
-            exchange = await self._outcome(sender, recipient, message, before_data, started)
+            mail = message if isinstance(message, Mail) else Mail(message)
+            exchange = await self._outcome(sender, recipient, mail, before_data, started)
             self._busy = False
             return exchange
         finally:
@@ -106,17 +113,17 @@ class Conversation:
         self,
         sender: str,
         recipient: str,
-        message: bytes,
+        mail: Mail,
         before_data: Callable[[], Awaitable[bool]],
         started: float,
     ) -> Exchange:
         """Every way in which a transaction ends, as a value."""
         try:
-            envelope = address_envelope(sender, recipient, message, self._offer)
-            reply = await self._transact(envelope, message, before_data)
+            envelope = address_envelope(sender, recipient, mail, self._offer)
+            reply = await self._transact(envelope, mail, before_data)
             return self._exchange(started, reply)
         except Unsendable as reason:
-            return self._exchange(started, None, Trouble.LOCAL, str(reason))
+            return self._exchange(started, None, reason.trouble, str(reason))
         except Refused as end:
             if not self._protocol.in_step or (end.reply and end.reply.code == 421):
                 self.abort()
@@ -130,7 +137,7 @@ class Conversation:
             return self._exchange(started, None, trouble, detail)
 
     async def _transact(
-        self, envelope: Envelope, message: bytes, before_data: Callable[[], Awaitable[bool]]
+        self, envelope: Envelope, mail: Mail, before_data: Callable[[], Awaitable[bool]]
     ) -> Reply:
         if self._offer.pipelining and self._relay.pipelining:
             await self._mail_and_rcpt(envelope)
@@ -139,7 +146,7 @@ class Conversation:
             await self._rcpt(envelope)
         await self._claim(before_data)
         await self._data()
-        return await self._body(stuff_dots(message))
+        return await self._body(stuff_dots(mail.own), mail.shared)
 
     async def _mail(self, envelope: Envelope) -> None:
         await self._start_over()
@@ -196,24 +203,31 @@ class Conversation:
         answer = await self._command(b"DATA", seconds=self._limits.data.total_seconds())
         insist(answer, _START_INPUT)
 
-    async def _body(self, body: bytes) -> Reply:
+    async def _body(self, own: bytes, shared: bytes) -> Reply:
         """Everything up to the dot may fail without harm; from the dot on only a reply tells."""
-        size = len(body)
-        if size > CHUNK_BYTES:
-            body = await self._upload(body)
+        size = len(own) + len(shared)
+        rest = own + shared if size <= CHUNK_BYTES else await self._upload(own, shared)
         insist_on_step(self._protocol, refusal_may_be_early=size > CHUNK_BYTES)
-        self._protocol.write(body + _DOT)
+        self._protocol.write(rest + _DOT)
         self._stage, self._dot_written = Stage.DOT, True
         answer = await self._protocol.read_to_the_end(self._limits.for_dot(size))
         self._needs_reset = False
         return self._final(answer)
 
-    async def _upload(self, body: bytes) -> bytes:
-        """Send all but the last piece, which goes with the dot: a server that stops reading never sees it."""
-        cut = (len(body) - 1) // CHUNK_BYTES * CHUNK_BYTES
-        standstill, total = self._limits.block.total_seconds(), self._limits.for_upload(len(body))
-        await self._protocol.upload(memoryview(body)[:cut], standstill=standstill, total=total)
-        return body[cut:]
+    async def _upload(self, own: bytes, shared: bytes) -> bytes:
+        """Send all but the last piece, which goes with the dot: a server that stops reading never sees it.
+
+        What is shared is never copied: a thousand messages under way hold one attachment.
+        """
+        pieces = [own, shared] if shared else [own]
+        cut = (len(pieces[-1]) - 1) // CHUNK_BYTES * CHUNK_BYTES
+        views = [memoryview(piece) for piece in pieces[:-1]] + [memoryview(pieces[-1])[:cut]]
+        standstill, total = (
+            self._limits.block.total_seconds(),
+            self._limits.for_upload(len(own) + len(shared)),
+        )
+        await self._protocol.upload(views, standstill=standstill, total=total)
+        return pieces[-1][cut:]
 
     def _final(self, answer: SMTPResponse) -> Reply:
         """RFC 5321 4.2.5: any 2yz after the dot means the server has taken the message."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from aiosmtplib.email import parse_address
 
+from postwerk.contracts.mail import Mail
+from postwerk.contracts.smtp import Trouble
+
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 # An atom or one quoted string, and a domain or an address literal (RFC 5321 4.1.2, RFC 6531)
 _ANY_ADDRESS = re.compile(
@@ -17,6 +20,10 @@ MAX_ADDRESS_BYTES = 320
 
 class Unsendable(Exception):
     """This message cannot go to this server; nothing was sent."""
+
+    def __init__(self, reason: str, trouble: Trouble = Trouble.LOCAL) -> None:
+        super().__init__(reason)
+        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +52,32 @@ class Envelope:
     rcpt: bytes
 
 
-def address_envelope(sender: str, recipient: str, message: bytes, offer: Offer) -> Envelope:
-    """Check message and addresses against the rules and the server's offer."""
-    _check_lines(message)
+def address_envelope(sender: str, recipient: str, mail: Mail, offer: Offer) -> Envelope:
+    """Check message and addresses against the rules and the server's offer. `shared` was checked before."""
+    _check_lines(mail.own)
     if not recipient:
         raise Unsendable("the recipient is empty")
-    mail = [b"FROM:<%b>" % _mailbox(sender, offer) if sender else b"FROM:<>"]
+    arguments = [b"FROM:<%b>" % _mailbox(sender, offer) if sender else b"FROM:<>"]
     if offer.size_limit is not None:
-        mail.append(_size(message, offer.size_limit))
-    if not message.isascii():
-        mail.append(_eightbit(offer))
-    if not (sender.isascii() and recipient.isascii()):
-        mail.append(b"SMTPUTF8")
-    return Envelope(tuple(mail), b"TO:<%b>" % _mailbox(recipient, offer))
+        arguments.append(_size(mail.size, offer.size_limit))
+    ascii_message = mail.own.isascii()
+    international = not (
+        sender.isascii() and recipient.isascii() and (ascii_message or _head(mail).isascii())
+    )
+    if international and not offer.smtputf8:
+        raise Unsendable(
+            "an address is not ASCII, the server does not offer SMTPUTF8", Trouble.SMTPUTF8_NOT_OFFERED
+        )
+    if not ascii_message:
+        arguments.append(_eightbit(offer))
+    if international:
+        arguments.append(b"SMTPUTF8")
+    return Envelope(tuple(arguments), b"TO:<%b>" % _mailbox(recipient, offer))
+
+
+def _head(mail: Mail) -> bytes:
+    """RFC 6531 3.4: an address of UTF-8 in a header needs SMTPUTF8 too, whoever the recipient is."""
+    return mail.own[: mail.own.find(b"\r\n\r\n")]
 
 
 def _check_lines(message: bytes) -> None:
@@ -69,10 +89,10 @@ def _check_lines(message: bytes) -> None:
         raise Unsendable("the message has a NUL")
 
 
-def _size(message: bytes, limit: int) -> bytes:
-    if 0 < limit < len(message):
-        raise Unsendable(f"the message has {len(message)} bytes, the server takes {limit}")
-    return b"SIZE=%d" % len(message)
+def _size(size: int, limit: int) -> bytes:
+    if 0 < limit < size:
+        raise Unsendable(f"the message has {size} bytes, the server takes {limit}", Trouble.TOO_BIG)
+    return b"SIZE=%d" % size
 
 
 def _eightbit(offer: Offer) -> bytes:
@@ -85,7 +105,9 @@ def _mailbox(address: str, offer: Offer) -> bytes:
     if _PLAIN_ADDRESS.fullmatch(address):
         return address.encode("ascii")
     if not address.isascii() and not offer.smtputf8:
-        raise Unsendable("the address is not ASCII, the server does not offer SMTPUTF8")
+        raise Unsendable(
+            "the address is not ASCII, the server does not offer SMTPUTF8", Trouble.SMTPUTF8_NOT_OFFERED
+        )
     return _unusual_mailbox(address)
 
 

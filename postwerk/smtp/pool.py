@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from postwerk.contracts.mail import Mail
 from postwerk.contracts.smtp import Exchange, Stage
 from postwerk.errors import ConfigurationError
 from postwerk.smtp.conversation import Conversation
@@ -83,7 +84,7 @@ class Lease:
         return self.conversation.messages >= self._limits.messages_per_connection
 
     async def send(
-        self, sender: str, recipient: str, message: bytes, before_data: Callable[[], Awaitable[bool]]
+        self, sender: str, recipient: str, message: Mail | bytes, before_data: Callable[[], Awaitable[bool]]
     ) -> Exchange:
         """`Conversation.send`; a connection that is spent, or ended meanwhile, is replaced without a failure.
 

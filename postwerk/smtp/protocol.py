@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 from aiosmtplib import SMTPReadTimeoutError, SMTPResponse, SMTPServerDisconnected
@@ -167,16 +168,18 @@ class StrictProtocol(SMTPProtocol):
 
     # Large messages
 
-    async def upload(self, data: memoryview, *, standstill: float, total: float) -> None:
+    async def upload(self, views: Sequence[memoryview], *, standstill: float, total: float) -> None:
         """Write in pieces, never more than the transport wants, and notice a reader who stands still.
 
         Ends early when the server speaks or goes: `in_step` tells.
         """
         end = self._loop.time() + total
-        for start in range(0, len(data), CHUNK_BYTES):
+        for piece in (
+            view[at : at + CHUNK_BYTES] for view in views for at in range(0, len(view), CHUNK_BYTES)
+        ):
             if not self.in_step:
                 return
-            cast(asyncio.WriteTransport, self.transport).write(data[start : start + CHUNK_BYTES])
+            cast(asyncio.WriteTransport, self.transport).write(piece)
             if self._paused:
                 await self._drain(standstill, end)
 

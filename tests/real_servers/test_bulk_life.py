@@ -83,7 +83,7 @@ async def test_no_session_costs_no_attempt_and_what_waits_stays_due(archive: Arc
         states = await delivery.bulk_states(connection, [order.bulk_id, "bulk_x"])
     assert (message.attempts, message.state, message.last_stage) == (0, MessageState.DEFERRED, "connect")
     assert told["counted"] == {"deferred": 2}
-    assert states == {order.bulk_id: (BulkState.QUEUED, 0, 0)}
+    assert states == {order.bulk_id: (BulkState.QUEUED, 0, 0, None)}
 
 
 async def test_a_plan_covers_every_message_once_lane_by_lane(archive: Archive) -> None:

@@ -83,9 +83,9 @@ def test_the_cell_holds(conversations: tuple[str, dict[int, Exchange]], code: in
 def _promised(cell: str) -> Decision:
     """Read from "bounce user_unknown suppress": effect, reason, then what there is of the others."""
     effect, reason, *rest = cell.split()
-    assert set(rest) <= {"suspect", "slow", "host", "config", "suppress"}
+    assert set(rest) <= {"suspect", "slow", "host", "config", "too_big", "suppress"}
     lane = next((LaneEffect(word) for word in rest if word in list(LaneEffect)), LaneEffect.NONE)
-    bulk = BulkEffect.CONFIG if "config" in rest else BulkEffect.NONE
+    bulk = next((one for one in (BulkEffect.CONFIG, BulkEffect.TOO_BIG) if one in rest), BulkEffect.NONE)
     return Decision(Effect(effect), reason, lane, bulk, suppress="suppress" in rest)
 
 

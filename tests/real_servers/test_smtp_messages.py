@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from postwerk.contracts.mail import Mail
 from postwerk.contracts.smtp import Exchange, Stage, Trouble
 from postwerk.smtp import Conversation, open_conversation
 from tests.support.scripted_server import LETTER, ScriptedServer, send_one
@@ -141,11 +142,37 @@ async def test_smtputf8_is_asked_for_only_where_it_is_needed_and_offered(tmp_pat
     assert "TO:<jürgen@example.net>".encode().decode("latin-1") in server.raw
 
 
+@pytest.mark.parametrize(("offered", "trouble"), [(True, None), (False, Trouble.SMTPUTF8_NOT_OFFERED)])
+async def test_an_address_of_utf8_in_a_header_needs_it_too(
+    tmp_path: Path, offered: bool, trouble: Trouble | None
+) -> None:
+    """RFC 6531 3.4: also where the envelope is plain ASCII."""
+    letter = "From: jürgen@example.org\r\n\r\nHello\r\n".encode()
+    with ScriptedServer(tmp_path, offers("8BITMIME", *(["SMTPUTF8"] if offered else []))) as server:
+        exchange = await send_one(server.relay(), letter)
+
+    assert exchange.trouble == trouble
+    if offered:
+        assert server.lines[1] == "MAIL FROM:<news@example.org> BODY=8BITMIME SMTPUTF8"
+
+
+async def test_what_all_messages_share_follows_their_own_bytes_uncopied(tmp_path: Path) -> None:
+    own, shared = HEAD + b"a\r\n.b\r\n", b"".join(b"%072d\r\n" % n for n in range(20_000))
+    with ScriptedServer(tmp_path, offers("SIZE 0")) as server:
+        conversation = await a_conversation(server)
+        exchange = await conversation.send("news@example.org", "anna@example.net", Mail(own, shared), yes)
+        await conversation.quit()
+
+    assert exchange.reply is not None
+    assert server.messages == [HEAD + b"a\r\n..b\r\n" + shared + b".\r\n"]
+    assert f"SIZE={len(own) + len(shared)}" in server.lines[1]
+
+
 async def test_without_smtputf8_such_an_address_is_our_own_refusal(tmp_path: Path) -> None:
     with ScriptedServer(tmp_path) as server:
         exchange = await send_one(server.relay(), recipient="jürgen@example.net")
 
-    assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.LOCAL)
+    assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.SMTPUTF8_NOT_OFFERED)
     assert "SMTPUTF8" in exchange.detail
 
 
@@ -186,7 +213,7 @@ async def test_a_message_larger_than_the_server_takes_is_not_even_begun(
     if sent:
         assert server.lines[1] == f"MAIL FROM:<news@example.org> SIZE={len(LETTER)}"
     else:
-        assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.LOCAL)
+        assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.TOO_BIG)
         assert "MAIL" not in server.verbs
 
 

@@ -51,7 +51,7 @@ def decided(words: str) -> Decision:
         Effect(effect),
         reason,
         LaneEffect(lanes[0]) if lanes else LaneEffect.NONE,
-        BulkEffect.CONFIG if "config" in rest else BulkEffect.NONE,
+        next((one for one in (BulkEffect.CONFIG, BulkEffect.TOO_BIG) if one in rest), BulkEffect.NONE),
         suppress="suppress" in rest,
         cool_for=timedelta(hours=hours[0]) if hours else None,
     )
@@ -79,7 +79,9 @@ def test_what_servers_say(meaning: str, stage: str, line: str) -> None:
         (STARTTLS, Trouble.LOST, "wait no_connection host"),
         (AUTH, Trouble.LOCAL, "wait our_config host config"),
         (AUTH, Trouble.LOST, "wait no_connection host"),
-        (MAIL, Trouble.LOCAL, "fail too_large_or_unsupported"),
+        (MAIL, Trouble.LOCAL, "fail unsendable"),
+        (MAIL, Trouble.TOO_BIG, "fail message_too_big too_big"),
+        (MAIL, Trouble.SMTPUTF8_NOT_OFFERED, "fail smtputf8_not_offered"),
         (MAIL, Trouble.LOST, "retry connection_lost"),
         (DATA, Trouble.TIMEOUT, "retry connection_lost"),
         (DATA, Trouble.PROTOCOL, "retry unexpected_reply"),
@@ -293,5 +295,5 @@ def test_how_enhanced_codes_are_written(
 def test_the_reasons_are_explained() -> None:
     """docs/replies.md names every reason, and none that does not exist."""
     told = (Path(__file__).parents[2] / "docs/replies.md").read_text()
-    explained = re.findall(r"^\| `([a-z_]+)` \|", told, re.M)
+    explained = re.findall(r"^\| `([a-z0-9_]+)` \|", told, re.M)
     assert sorted(explained) == sorted({row.decision.reason for row in load_replies().rows})

@@ -34,7 +34,7 @@ async def _nothing_stored(door: Door) -> bool:
     [
         ({"send_at": "2027-01-01T00:00:00Z"}, "#/send_at"),
         ({"rate": {"per_second": 50}}, "#/rate"),
-        ({"attachments": []}, "#/attachments"),
+        ({"attachements": []}, "#/attachements"),
         ({"retry": {"first": 3}}, "#/retry/first"),
         ({"from_": None}, "#/from"),
         ({"from_": "nobody"}, "#/from"),

@@ -48,6 +48,11 @@ def _add_content(parser: argparse.ArgumentParser) -> None:
     content.add_argument("--subject", metavar="TEXT")
     content.add_argument("--text", metavar="FILE", help="the plain text")
     content.add_argument("--html", metavar="FILE", help="the HTML")
+    content.add_argument(
+        "--template", metavar="NAME[@VERSION]", help="what it says, but for what is said here"
+    )
+    content.add_argument("--attach", action="append", metavar="FILE", help="goes along; repeatable")
+    content.add_argument("--inline-css", action="store_true", help="write the styles into the elements")
     content.add_argument("--reply-to", action="append", metavar="MAILBOX", help="repeatable")
     content.add_argument("--return-path", metavar="ADDRESS", help="where bounces go")
     content.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help="repeatable")

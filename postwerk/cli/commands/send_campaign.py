@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ from postwerk.cli.client.schedules import retry_of
 
 FIELDS = (
     *("name", "from", "return_path", "reply_to", "subject", "text", "html", "variables", "headers"),
+    *("template", "attachments", "inline_css"),
     *("metadata", "recipients", "recipients_per_child", "deadline", "retry", "rate", "relay", "auto_pause"),
     *("max_consecutive_config_errors", "on_ambiguous", "notify", "validation", "open"),
 )
@@ -41,12 +43,18 @@ def request_of(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _campaign(path: Path) -> dict[str, Any]:
-    document = _document(path)
-    if not isinstance(document, dict):
-        raise Misused(f"{path}: a campaign file is one object of fields.")
+    document = read_document(path)
     unknown = [str(name) for name in document if name not in FIELDS]
     if unknown:
         raise Misused(f"{path}: there is no field {unknown[0]!r}; the fields are {', '.join(FIELDS)}.")
+    return document
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The fields that a YAML, TOML or JSON file says. Raises Misused."""
+    document = _document(path)
+    if not isinstance(document, dict):
+        raise Misused(f"{path}: this file is one object of fields.")
     try:
         json.dumps(document, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -87,7 +95,22 @@ def _content(given: argparse.Namespace) -> dict[str, Any]:
         path = getattr(given, name)
         if path is not None:
             found[name] = read_text(Path(path))
+    if given.template:
+        name, _, version = given.template.partition("@")
+        found["template"] = {"id": name, **({"version": int(version)} if version.isdecimal() else {})}
+    if given.attach:
+        found["attachments"] = [_file(Path(path)) for path in given.attach]
+    if given.inline_css:
+        found["inline_css"] = True
     return found
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """Raises Misused for a file that is not there."""
+    try:
+        return {"filename": path.name, "content": base64.b64encode(path.read_bytes()).decode()}
+    except OSError as error:
+        raise Misused(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _headers(given: argparse.Namespace) -> list[tuple[str, str]]:

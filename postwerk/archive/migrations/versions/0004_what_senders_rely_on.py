@@ -13,9 +13,11 @@ depends_on = None
 # Added to tables that may hold rows: what is not null brings its value along.
 _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
     "bulk_send": (
+        sa.Column("too_big", sa.BigInteger(), nullable=True),
         sa.Column("kind", sa.String(), nullable=False, server_default="bulk"),
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
     ),
+    "lane": (sa.Column("size_limit", sa.BigInteger(), nullable=True),),
     "message": (
         sa.Column("late", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("complained_at", sa.BigInteger(), nullable=True),
