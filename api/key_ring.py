@@ -40,6 +40,8 @@ class KeyRing:
         self._found: dict[str, tuple[float, KeyOnFile | None]] = {}
         self._any_until = 0.0
         self._any = False
+        self._changes = 0
+        """Made here; what was looked up before one of them is not remembered after it."""
         self._noted: dict[str, datetime] = {}
         self._noting: set[asyncio.Task[None]] = set()
 
@@ -66,6 +68,7 @@ class KeyRing:
 
     def forget(self) -> None:
         """Something was changed here: the next call looks anew."""
+        self._changes += 1
         self._found.clear()
         self._any_until = 0.0
 
@@ -74,13 +77,17 @@ class KeyRing:
         if known is not None and time.monotonic() < known[0]:
             return known[1]
         self._found.pop(prefix, None)
-        until = time.monotonic() + REMEMBERED_SECONDS  # as of before the look
+        until, changes = time.monotonic() + REMEMBERED_SECONDS, self._changes  # as of before the look
         async with self._archive.reading() as connection:
             found = await key_on_file(connection, prefix)
+        if changes == self._changes:
+            self._remember(prefix, until, found)
+        return found
+
+    def _remember(self, prefix: str, until: float, found: KeyOnFile | None) -> None:
         if len(self._found) >= _MOST_REMEMBERED:
             del self._found[next(iter(self._found))]
         self._found[prefix] = until, found
-        return found
 
     def _note_use(self, key: ApiKey, now: datetime) -> None:
         """In the background: no call waits for it."""

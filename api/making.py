@@ -16,13 +16,8 @@ from api.dependencies import Parts
 from api.request_schemas import BulkSendRequest
 from api.taking.request import new_bulk_send
 from api.taking.storing import Remember, Tally, erase_half_stored, store_for_one, store_request
-<<<<<<< HEAD
-from api.views import taken
-from api.who import caller_of, owner_of
-=======
 from api.views import taken, warnings_of_files
-from api.who import owner_of
->>>>>>> p-content
+from api.who import caller_of, owner_of
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.states import BulkState
 from postwerk.rules.api_keys import check_from

@@ -158,6 +158,8 @@ async def test_a_caller_who_goes_away_leaves_whole_chunks(door: Door) -> None:
         "query_string": b"",
         "headers": [(b"content-type", NDJSON.encode())],
         "app": None,
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 50_000),
     }
     transport = door.http._transport
     await transport.app(scope, receive, send)  # type: ignore[attr-defined]
