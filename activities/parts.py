@@ -8,7 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from datetime import UTC
+from typing import TYPE_CHECKING, NamedTuple
 
 from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
@@ -16,11 +17,13 @@ from postwerk.archive import delivery as archive_delivery
 from postwerk.archive.counters import SHARDS
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
-from postwerk.contracts.content import Content
+from postwerk.contracts.content import Content, MailIdentity
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import NotFound
 from postwerk.mime.composer import Composer
+from postwerk.mime.imprint import NO_IMPRINT, Imprint
+from postwerk.rules.tokens import NO_TOKENS, Tokens
 
 if TYPE_CHECKING:
     from activities.watch import BulkWatch
@@ -35,18 +38,52 @@ class BulkContent:
     composer: Composer
     changes: int = 0
     """How often the options had been changed."""
+    bounces: BounceAddresses | None = None
 
-    @property
-    def envelope_sender(self) -> str:
+    def envelope_sender(self, seq: int) -> str:
+        """Where bounces of this message go: where the send says; else to an address of its own (VERP)."""
         given = self.content.return_path
-        return given if given is not None else self.content.sender.email
+        if given is not None:
+            return given
+        return self.content.sender.email if self.bounces is None else self.bounces.of(seq)
+
+
+class BounceAddresses(NamedTuple):
+    """The envelope senders of one bulk send's messages, the same on every attempt."""
+
+    tokens: Tokens
+    domain: str
+    identity: MailIdentity
+
+    def of(self, seq: int) -> str:
+        accepted = self.identity.accepted_at
+        local = self.tokens.bounce_local_part(self.identity.bulk_id, seq, accepted.astimezone(UTC).date())
+        return f"{local}@{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What this installation adds to each mail, and to each envelope."""
+
+    imprint: Imprint = NO_IMPRINT
+    tokens: Tokens = NO_TOKENS
+    bounce_domain: str = ""
+    """Empty: bounces go to the From address."""
+
+    def bulk_content(
+        self, content: Content, options: BulkOptions, identity: MailIdentity, changes: int
+    ) -> BulkContent:
+        composer = Composer(content, identity, self.imprint)
+        bounces = BounceAddresses(self.tokens, self.bounce_domain, identity) if self.bounce_domain else None
+        return BulkContent(content, options, composer, changes, bounces)
 
 
 class Contents:
     """The contents in use, each loaded and compiled once; their options anew when these were changed."""
 
-    def __init__(self, archive: Archive, keep: int = 64) -> None:
+    def __init__(self, archive: Archive, keep: int = 64, outfit: Outfit | None = None) -> None:
         self._archive = archive
+        self._outfit = outfit or Outfit()
         self._keep = keep
         self._known: OrderedDict[str, BulkContent] = OrderedDict()
         self._changes: Mapping[str, int] = {}
@@ -84,7 +121,7 @@ class Contents:
             return replace(known, options=options, changes=changes)
         assert found is not None  # one view of the archive
         content, _, identity = found
-        return BulkContent(content, options, Composer(content, identity), changes)
+        return self._outfit.bulk_content(content, options, identity, changes)
 
 
 class SendPermission:
@@ -178,6 +215,7 @@ class WorkerParts:
     most_batches: int = 100
     """In the hands of this process at a time."""
     chance: random.Random = field(default_factory=random.Random)
+    tokens: Tokens = NO_TOKENS
 
     def route(self, relay: str) -> Route | None:
         """To the relay of that name; None when this worker's settings do not know it."""

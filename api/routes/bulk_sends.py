@@ -65,7 +65,12 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     only_parameters(request, "dry_run")  # a misspelt one must not send mail
     wanted, entries = await _read(request, parts)
     new = new_bulk_send(
-        wanted, parts.config.retry, parts.config.relay_names, parts.now(), owner=owner_of(request)
+        wanted,
+        parts.config.retry,
+        parts.config.relay_names,
+        parts.now(),
+        owner=owner_of(request),
+        public_url=parts.config.public_url,
     )
     if dry_run:
         found = checked(len(entries), await check_request(entries))

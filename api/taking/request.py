@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
 from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest
+from api.taking.leaving import read_dkim, read_list_unsubscribe
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
@@ -61,10 +62,12 @@ def new_bulk_send(
     now: datetime,
     *,
     owner: str = "",
+    public_url: str = "",
 ) -> NewBulkSend:
     """What will be stored. Raises InvalidRequest pointing at the field.
 
-    `defaults` stands for what a retry schedule leaves out; `relays` are the names that are known.
+    `defaults` stands for what a retry schedule leaves out; `relays` are the names that are known;
+    `public_url` is where links to unsubscribe lead.
     """
     if request.open and request.validation == "strict":
         raise InvalidRequest(
@@ -77,7 +80,7 @@ def new_bulk_send(
     return NewBulkSend(
         id=new_bulk_id(),
         name=check_name(request.name),
-        content=_content(request),
+        content=_content(request, public_url),
         options=_options(request, defaults, relays),
         metadata=request.metadata,
         created_at=now,
@@ -85,7 +88,7 @@ def new_bulk_send(
     )
 
 
-def _content(request: BulkSendRequest) -> Content:
+def _content(request: BulkSendRequest, public_url: str) -> Content:
     if request.text is None and request.html is None:
         raise InvalidRequest("Give a text, an html, or both.", pointer="#/text", code="missing")
     if request.variables:
@@ -101,6 +104,8 @@ def _content(request: BulkSendRequest) -> Content:
         html=request.html,
         variables=request.variables,
         headers=request.headers,
+        list_unsubscribe=read_list_unsubscribe(request.list_unsubscribe, request.headers, public_url),
+        dkim=read_dkim(request.dkim),
     )
     check_templates(content)
     return content

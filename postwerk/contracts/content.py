@@ -27,6 +27,33 @@ class Attachment(BaseModel):
     text: str
 
 
+class ListUnsubscribe(BaseModel):
+    """How recipients leave a list, as List-Unsubscribe says it (RFC 2369, RFC 8058); both are templates."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = None
+    """A page of the sender's own; without one, and not by mail alone, the link leads to us."""
+    mailto: str | None = None
+    one_click: bool = True
+    """Also say List-Unsubscribe-Post: a POST to the link acts, without a question."""
+
+    @property
+    def own_link(self) -> bool:
+        """Whether the link leads to us."""
+        return self.url is None and (self.mailto is None or self.one_click)
+
+
+class Signing(BaseModel):
+    """Which of the keys there are sign the mail (DKIM)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    wanted: bool = True
+    selector: str = ""
+    """Only this one; empty: every one of the domain."""
+
+
 class StatusReport(BaseModel):
     """What became of one message, as a delivery status notification says it (RFC 3464).
 
@@ -70,6 +97,8 @@ class Content(BaseModel):
     """Defaults for every recipient; a recipient's own variables win."""
     headers: dict[str, str] = {}
     attachments: tuple[Attachment, ...] = ()
+    list_unsubscribe: ListUnsubscribe | None = None
+    dkim: Signing = Signing()
     report: StatusReport | None = None
     """Makes it a delivery status notification; it has no attachments then."""
 

@@ -17,8 +17,10 @@ from postwerk.errors import ContentError
 from postwerk.mime.attachments import attachment_part
 from postwerk.mime.encoding import quoted_printable
 from postwerk.mime.headers import header, is_template, mailboxes
+from postwerk.mime.imprint import NO_IMPRINT, Imprint
 from postwerk.mime.report import report_parts
 from postwerk.mime.templates import Rendered, Templates
+from postwerk.mime.unsubscribing import unsubscribe_headers
 
 _PART_HEAD = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 
@@ -31,8 +33,10 @@ def message_id(identity: MailIdentity, seq: int, domain: str) -> str:
 class Composer:
     """Makes the messages of one bulk send. Not for two threads at the same time."""
 
-    def __init__(self, content: Content, identity: MailIdentity) -> None:
+    def __init__(self, content: Content, identity: MailIdentity, imprint: Imprint = NO_IMPRINT) -> None:
+        self._content = content
         self._identity = identity
+        self._imprint = imprint
         self._sender = content.sender
         self._domain = content.sender.email.rpartition("@")[2]
         self._templates = Templates(content)
@@ -40,13 +44,14 @@ class Composer:
         self._frame = _Frame(content, identity.bulk_id)
 
     def compose(self, recipient: Recipient) -> bytes:
-        """The whole message, as it goes over the wire before dot-stuffing."""
-        rendered = self._templates.render(recipient)
+        """The whole message, signed, as it goes over the wire before dot-stuffing."""
+        rendered = self._render(recipient)
         try:
             head = self._head(recipient, rendered)
-            return b"".join((head, *self._frame.entity(rendered)))
+            mail = (head, *self._frame.entity(rendered))
         except UnicodeEncodeError:
             raise ContentError("the message contains half a character (a lone surrogate)") from None
+        return b"".join((self._imprint.signatures(self._content, mail, self._identity.accepted_at), *mail))
 
     def identifying_headers(self, recipient: Recipient) -> str:
         """The header lines by which people and programs know the message again.
@@ -57,9 +62,22 @@ class Composer:
         with suppress(ContentError):
             lines.append(_to(recipient))
         with suppress(ContentError, UnicodeEncodeError):
-            lines.append(header("Subject", self._templates.render(recipient).subject))
+            lines.append(header("Subject", self._render(recipient).subject))
         lines.append(self._message_id(recipient))
         return b"".join(lines).decode()
+
+    @property
+    def lacks(self) -> str:
+        """What keeps this process from making these messages, for people; empty: nothing."""
+        return self._imprint.lacks(self._content)
+
+    def _render(self, recipient: Recipient) -> Rendered:
+        wanted, link = self._content.list_unsubscribe, ""
+        if wanted is not None and wanted.own_link:
+            if self._imprint.links is None:
+                raise ContentError(self.lacks, code="no_public_url")
+            link = self._imprint.links.link(self._identity.bulk_id, recipient.seq)
+        return self._templates.render(recipient, link)
 
     def _head(self, recipient: Recipient, rendered: Rendered) -> bytes:
         return b"".join(
@@ -69,8 +87,13 @@ class Composer:
                 header("Subject", rendered.subject) or b"Subject: \r\n",
                 self._message_id(recipient),
                 *(header(name, value) for name, value in rendered.headers.items()),
+                self._unsubscribe_headers(rendered),
             )
         )
+
+    def _unsubscribe_headers(self, rendered: Rendered) -> bytes:
+        wanted = self._content.list_unsubscribe
+        return b"" if wanted is None else unsubscribe_headers(rendered.leaving, wanted)
 
     def _message_id(self, recipient: Recipient) -> bytes:
         return b"Message-ID: %s\r\n" % message_id(self._identity, recipient.seq, self._domain).encode()

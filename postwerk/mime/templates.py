@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from minijinja import Environment, TemplateError, safe
 
-from postwerk.contracts.content import Content, Recipient
+from postwerk.contracts.content import Content, ListUnsubscribe, Recipient
 from postwerk.errors import ContentError, InvalidRequest
 from postwerk.mime.headers import is_template
 from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
+from postwerk.mime.unsubscribing import Leaving
 from postwerk.mime.variables import weigh
 
 MAX_SUBJECT_SOURCE = 4_000
@@ -39,6 +40,7 @@ class Rendered(NamedTuple):
     text: str | None
     html: str | None
     headers: dict[str, str]
+    leaving: Leaving = Leaving()
 
 
 class Templates:
@@ -54,15 +56,31 @@ class Templates:
             name: _Template(value, MAX_LINE) for name, value in content.headers.items() if is_template(value)
         }
 
-    def render(self, recipient: Recipient) -> Rendered:
-        """Everything for one recipient; ContentError says what is wrong with it."""
+        wanted = content.list_unsubscribe or ListUnsubscribe(url="")
+        self._url, self._mailto = (
+            _Template(source, MAX_LINE) if source else None for source in (wanted.url, wanted.mailto)
+        )
+
+    def render(self, recipient: Recipient, own_link: str = "") -> Rendered:
+        """Everything for one recipient; ContentError says what is wrong with it.
+
+        `own_link` is where the recipient can unsubscribe with us. The variable `unsubscribe_url` is that
+        link, or the one of the content.
+        """
         weight = max(self._weight, weigh(recipient.variables))
         context = self._context(recipient)
+        leaving = Leaving(
+            own_link if self._url is None else self._url.render(context, weight),
+            "" if self._mailto is None else self._mailto.render(context, weight),
+        )
+        if leaving.url:
+            context.setdefault("unsubscribe_url", leaving.url)
         return Rendered(
             self._subject.render(context, weight),
             None if self._text is None else self._text.render(context, weight),
             None if self._html is None else self._html.render(context, weight),
             {name: template.render(context, weight) for name, template in self._headers.items()},
+            leaving,
         )
 
     def _context(self, recipient: Recipient) -> dict[str, Any]:
@@ -133,6 +151,10 @@ def check_templates(content: Content) -> None:
     sources = [("#/subject", content.subject, MAX_SUBJECT_SOURCE)]
     sources += [("#/text", content.text, MAX_BODY_SOURCE)] if content.text is not None else []
     sources += [("#/html", content.html, MAX_BODY_SOURCE)] if content.html is not None else []
+    if content.list_unsubscribe is not None:
+        for field in ("url", "mailto"):
+            if source := getattr(content.list_unsubscribe, field):
+                sources.append((f"#/list_unsubscribe/{field}", source, MAX_SUBJECT_SOURCE))
     for name, value in content.headers.items():
         pointer = "#/headers/" + name[:80].replace("~", "~0").replace("/", "~1")
         sources.append((pointer, value, MAX_SUBJECT_SOURCE))
