@@ -24,6 +24,7 @@ from api.routes import (
     audit,
     bulk_sends,
     changes,
+    domains,
     health,
     lanes,
     messages,
@@ -55,6 +56,7 @@ _ROOMS = (
     suspensions,
     suppressions,
     audit,
+    domains,
     unsubscribing,
     health,
 )
