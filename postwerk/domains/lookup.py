@@ -35,6 +35,7 @@ class Lookup:
             raise ConfigurationError("this machine knows no DNS server; set POSTWERK_DNS_SERVER") from error
         if server:
             self._resolver.nameservers, self._resolver.port = _place(server)
+        self._resolver.use_edns(0, payload=1232)  # a DKIM record is longer than 512 octets
         self._resolver.lifetime = seconds
         self._resolver.timeout = seconds / 2
 
