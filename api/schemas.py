@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from api.problem_schemas import ProblemEntry
 from api.request_schemas import JsonObject
 from postwerk.contracts.options import NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.queue import Verb
@@ -47,6 +48,8 @@ class Taken(BaseModel):
     errors: list[RefusedRecipient]
     """The first 1,000."""
     errors_truncated: bool
+    warnings: list[ProblemEntry] = []
+    """What is taken, and may go wrong elsewhere."""
     workflow_id: str
     links: dict[str, str]
 
@@ -61,6 +64,8 @@ class Checked(BaseModel):
     duplicates: int
     errors: list[RefusedRecipient]
     errors_truncated: bool
+    warnings: list[ProblemEntry] = []
+    """What would be taken, and may go wrong elsewhere."""
 
 
 class PartTaken(BaseModel):

@@ -18,6 +18,7 @@ from api.request_schemas import BulkSendRequest
 from api.schemas import BulkSendList, BulkSendView, Checked, Taken
 from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
+from api.taking.bulk_warnings import bulk_warnings
 from api.taking.json_body import read_json
 from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
@@ -74,6 +75,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     )
     if dry_run:
         found = checked(len(entries), await check_request(entries))
+        found.warnings = bulk_warnings(parts, new, found.accepted)
         return Response(found.model_dump_json(), media_type="application/json")
     tally = await store_request(
         parts.archive,
@@ -85,6 +87,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     )
     state = await _begin(parts, new, tally, wanted.open)
     answer = taken(request, parts, new.id, state, len(entries), tally)
+    answer.warnings = bulk_warnings(parts, new, tally.accepted)
     response.headers["Location"] = answer.links["self"]
     return answer
 

@@ -17,7 +17,7 @@ from postwerk.archive.suppressions import suppression
 from postwerk.contracts.states import Scope
 from postwerk.errors import NotFound
 from postwerk.rules.tokens import Secret, Tokens
-from tests.support.api import Door, open_door
+from tests.support.api import Door, a_bulk_send, open_door
 
 BASE = "https://mail.shop.example"
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -170,3 +170,15 @@ async def test_our_own_link_needs_an_address_of_ours(archive: Archive) -> None:
         assert (await door.send(list_unsubscribe={"mailto": "out@shop.example"})).status_code == 202
         assert (await door.send(list_unsubscribe={"url": "https://shop.example/u"})).status_code == 202
         assert (await door.send(list_unsubscribe=False, dkim=False)).status_code == 202
+
+
+async def test_a_new_send_is_told_what_large_providers_will_miss(door: Door) -> None:
+    def codes(answer) -> list[str]:
+        return [one["code"] for one in answer.json()["warnings"]]
+
+    assert codes(await door.send()) == ["not_signed", "no_list_unsubscribe"]
+    assert codes(await door.send(list_unsubscribe=True)) == ["not_signed"]
+    answer = await door.http.post(
+        "/v1/bulk-sends?dry_run=true", json=a_bulk_send(list_unsubscribe={"one_click": False})
+    )
+    assert codes(answer) == ["not_signed", "no_one_click"]
