@@ -22,6 +22,7 @@ from api.dependencies import ApiConfig, Parts
 from postwerk.archive.engine import Archive, ArchiveConfig
 from postwerk.archive.migrate import migrate
 from tests.support.api import RecordingTemporal, a_bulk_send
+from tests.support.dns import DnsServer
 
 LISTED = "ada@example.com"
 CHECKS = [
@@ -47,7 +48,15 @@ async def _prepare(archive: Archive) -> None:
 def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     archive = Archive(ArchiveConfig(url=f"sqlite+aiosqlite:///{tmp_path}/archive.db", durability="normal"))
     asyncio.run(_prepare(archive))
-    parts = Parts(archive, cast(Client, RecordingTemporal()), ApiConfig(max_body_bytes=1_000_000))
+    with DnsServer({}) as server:
+        config = ApiConfig(
+            max_body_bytes=1_000_000, dns_server=server.address, public_url="https://x.example"
+        )
+        _try_all(Parts(archive, cast(Client, RecordingTemporal()), config))
+    asyncio.run(archive.close())
+
+
+def _try_all(parts: Parts) -> None:
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(parts))
 
     found: list[Any] = list(schema.get_all_operations())
@@ -57,7 +66,6 @@ def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     for operation in operations:
         _list(schema)
         _try(operation, known, _suspended(schema))
-    asyncio.run(archive.close())
 
 
 def _made(schema: Any, **changes: Any) -> Any:
