@@ -33,7 +33,11 @@ def bulk_rule_warnings(
     if is_free_mailer(domain):
         detail = f"{domain} belongs to a mailbox provider: others refuse mail that does not come from there."
         yield BulkWarning("free_mailer_sender", "#/from", detail)
-    if not signed:
+    selector = content.dkim.selector if content.dkim.wanted else ""
+    if not signed and selector:
+        detail = f"There is no DKIM key {selector} for {domain} here: the mail waits until a worker has it."
+        yield BulkWarning("unknown_selector", "#/dkim/selector", detail)
+    elif not signed:
         how = "dkim is false" if not content.dkim.wanted else f"there is no DKIM key for {domain} here"
         detail = f"The mail is not signed ({how}); let the relay sign it. {_said(recipients)}."
         yield BulkWarning("not_signed", "#/dkim", detail)
