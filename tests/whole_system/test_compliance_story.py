@@ -47,6 +47,14 @@ def counts(system: System, bulk_id: str) -> dict[str, int]:
     return {state: n for state, n in system.wait_until_accounted(bulk_id)["counts"].items() if n}
 
 
+def batch_of(system: System, bulk_id: str) -> str:
+    """As Temporal shows it; nothing before it begins."""
+    try:
+        return system.cli("workflow", "describe", "-w", f"bulk-{bulk_id}/batch-1")
+    except AssertionError:
+        return ""
+
+
 async def tokens_of(system: System) -> Any:
     archive = Archive(ArchiveConfig(system.house.environment["POSTWERK_DATABASE_URL"]))
     try:
@@ -92,6 +100,23 @@ async def test_every_mail_is_signed_and_comes_back_to_its_own_address(tmp_path: 
             TokenOf(bulk_id, n + 1) for n in range(40)
         }
         assert "/u/" not in system.logs()
+
+
+@pytest.mark.timeout(110)
+def test_mail_waits_for_the_key_that_it_names(tmp_path: Path) -> None:
+    with System(tmp_path, settings=settings(tmp_path)) as system:
+        answer = system.post(a_request(["ok@small.example"], dkim={"selector": "late"}))
+        assert [one["code"] for one in answer["warnings"]] == ["unknown_selector", "unsubscribe_not_https"]
+        eventually(lambda: "there is no DKIM key late" in batch_of(system, answer["id"]), 30)
+        assert system.sandbox.messages() == []
+        key, pem = new_key("shop.example", "late", "ed25519")
+        path = tmp_path / "keys" / "shop.example" / "late.pem"
+        path.touch(0o600)
+        path.write_bytes(pem)
+        assert counts(system, answer["id"]) == {"delivered": 1}
+        (mail,) = system.sandbox.messages()
+        assert verified(system.sandbox.raw(mail["id"]), [key]) == [True]
+        assert len(system.api.get(f"/v1/messages/{answer['id']}.1").json()["attempts"]) == 1
 
 
 @pytest.mark.timeout(115)
