@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from postwerk.contracts.states import Scope
+from postwerk.contracts.states import SuppressionScope
 
 
 class _Request(BaseModel):
@@ -65,7 +65,7 @@ class SuppressionView(BaseModel):
 
     object: Literal["suppression"] = "suppression"
     address: str
-    scope: Scope
+    scope: SuppressionScope
     """`bulk`: no bulk sends, as after `unsubscribe`; `all`: no mail at all, as after every other reason."""
     reason: str
     source: str

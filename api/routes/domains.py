@@ -44,7 +44,7 @@ def _sender(parts: Parts, domain: str) -> Sender:
     config = parts.config
     return Sender(
         domain=domain,
-        keys=parts.keys.of(domain),
+        keys=parts.signing_keys.of(domain),
         bounce_domain=config.bounce_domain,
         relay_host=config.relay_server.rpartition(":")[0],
         ehlo_name=config.ehlo_name,

@@ -14,6 +14,6 @@ def bulk_warnings(parts: Parts, new: NewBulkSend, recipients: int) -> list[Probl
     """Nothing for what is not a bulk send."""
     if new.kind is not SendKind.BULK:
         return []
-    signed = bool(Imprint(parts.keys).keys_for(new.content))
+    signed = bool(Imprint(parts.signing_keys).keys_for(new.content))
     found = bulk_rule_warnings(new.content, recipients, signed=signed, public_url=parts.config.public_url)
     return [ProblemEntry(**one._asdict()) for one in found]

@@ -20,7 +20,7 @@ from postwerk.archive.columns import Moment, to_microseconds
 from postwerk.archive.counters import add_to_counters
 from postwerk.archive.given import Given
 from postwerk.archive.tables import SuppressionRow
-from postwerk.contracts.states import MessageState, Scope
+from postwerk.contracts.states import MessageState, SuppressionScope
 from postwerk.errors import NotFound
 from postwerk.rules.suppressing import scope_of
 
@@ -132,7 +132,7 @@ class Suppression:
     detail: str
     bulk_id: str | None
     created_at: datetime
-    scope: Scope = Scope.ALL
+    scope: SuppressionScope = SuppressionScope.ALL
     unsubscribed_at: datetime | None = None
 
 
@@ -141,7 +141,7 @@ class SuppressionFilter:
     """Which entries are asked for; None means any."""
 
     reason: str | None = None
-    scope: Scope | None = None
+    scope: SuppressionScope | None = None
     source: str | None = None
     q: str | None = None
     """Part of the address, of any case; no wildcards."""
@@ -292,7 +292,7 @@ def _rows(seqs: Sequence[int]) -> list[dict[str, int]]:
 
 
 def _entry(row: Row[Any]) -> Suppression:
-    return Suppression(**{**row._mapping, "scope": Scope(row.scope)})
+    return Suppression(**{**row._mapping, "scope": SuppressionScope(row.scope)})
 
 
 def _select() -> Select[Any]:

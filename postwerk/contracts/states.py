@@ -19,7 +19,7 @@ class SendKind(StrEnum):
     """What a schedule sends again and again; itself it is never sent."""
 
 
-class Scope(StrEnum):
+class SuppressionScope(StrEnum):
     """What an address on the suppression list gets no more."""
 
     ALL = "all"

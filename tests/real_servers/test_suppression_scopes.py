@@ -25,7 +25,7 @@ from postwerk.archive.suppressions import (
     suppressions,
 )
 from postwerk.contracts.options import BulkOptions
-from postwerk.contracts.states import BulkState, Scope, SendKind
+from postwerk.contracts.states import BulkState, SendKind, SuppressionScope
 from tests.support.seeding import a_content, a_recipient, a_stored_bulk_send
 
 NOW = datetime(2027, 1, 4, 12, tzinfo=UTC)
@@ -57,14 +57,19 @@ async def a_send(archive: Archive, kind: SendKind, *addresses: str) -> str:
 @pytest.mark.parametrize(
     ("first", "second", "reason", "scope", "unsubscribed_at"),
     [
-        ("unsubscribe", "complaint", "complaint", Scope.ALL, NOW),
-        ("complaint", "unsubscribe", "complaint", Scope.ALL, LATER),
-        ("unsubscribe", "unsubscribe", "unsubscribe", Scope.BULK, NOW),
-        ("complaint", "manual", "complaint", Scope.ALL, None),
+        ("unsubscribe", "complaint", "complaint", SuppressionScope.ALL, NOW),
+        ("complaint", "unsubscribe", "complaint", SuppressionScope.ALL, LATER),
+        ("unsubscribe", "unsubscribe", "unsubscribe", SuppressionScope.BULK, NOW),
+        ("complaint", "manual", "complaint", SuppressionScope.ALL, None),
     ],
 )
 async def test_the_broader_entry_wins(
-    archive: Archive, first: str, second: str, reason: str, scope: Scope, unsubscribed_at: datetime | None
+    archive: Archive,
+    first: str,
+    second: str,
+    reason: str,
+    scope: SuppressionScope,
+    unsubscribed_at: datetime | None,
 ) -> None:
     await listed(archive, (ADA, first))
     await listed(archive, (ADA.upper(), second), now=LATER)
@@ -93,7 +98,7 @@ async def test_a_hard_bounce_widens_what_an_unsubscribe_said(archive: Archive) -
     bounces = [HardBounce(bulk.bulk_id, 1, "user_unknown", "550", 1_000_000) for bulk in (one, two)]
     assert await archive.at_once(lambda connection: suppress_hard_bounces(connection, bounces)) == 1
     entry = await entry_of(archive)
-    assert (entry.reason, entry.source, entry.scope) == ("user_unknown", "reply", Scope.ALL)
+    assert (entry.reason, entry.source, entry.scope) == ("user_unknown", "reply", SuppressionScope.ALL)
 
 
 async def test_a_bounce_taken_back_leaves_the_unsubscribe(archive: Archive) -> None:
@@ -110,7 +115,7 @@ async def test_a_bounce_taken_back_leaves_the_unsubscribe(archive: Archive) -> N
 
         await archive.at_once(run)
     entry = await entry_of(archive)
-    assert (entry.reason, entry.scope, entry.unsubscribed_at) == ("unsubscribe", Scope.BULK, NOW)
+    assert (entry.reason, entry.scope, entry.unsubscribed_at) == ("unsubscribe", SuppressionScope.BULK, NOW)
     async with archive.reading() as connection:
         assert len(await suppressions(connection, SuppressionFilter())) == 1
 
@@ -146,6 +151,6 @@ async def test_only_bulk_sends_heed_who_unsubscribed(
 async def test_entries_are_found_by_scope(archive: Archive) -> None:
     await listed(archive, (ADA, "unsubscribe"), ("bob@example.com", "complaint"))
     async with archive.reading() as connection:
-        for scope, address in ((Scope.BULK, ADA), (Scope.ALL, "bob@example.com")):
+        for scope, address in ((SuppressionScope.BULK, ADA), (SuppressionScope.ALL, "bob@example.com")):
             (entry,) = await suppressions(connection, SuppressionFilter(scope=scope))
             assert entry.address == address

@@ -14,7 +14,7 @@ from postwerk.archive.bulks import begin_bulk
 from postwerk.archive.engine import Archive
 from postwerk.archive.reads import accounting
 from postwerk.archive.suppressions import suppression
-from postwerk.contracts.states import Scope
+from postwerk.contracts.states import SuppressionScope
 from postwerk.errors import NotFound
 from postwerk.rules.tokens import Secret, Tokens
 from tests.support.api import Door, a_bulk_send, open_door
@@ -48,7 +48,7 @@ async def link_of(door: Door, bulk_id: str, seq: int = 1) -> str:
 async def is_listed(door: Door, address: str) -> bool:
     async with door.archive.reading() as connection:
         try:
-            return (await suppression(connection, address)).scope is Scope.BULK
+            return (await suppression(connection, address)).scope is SuppressionScope.BULK
         except NotFound:
             return False
 

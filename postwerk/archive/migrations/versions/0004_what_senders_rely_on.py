@@ -36,6 +36,7 @@ def upgrade() -> None:
         "UPDATE suppression SET scope = 'bulk', unsubscribed_at = created_at WHERE reason = 'unsubscribe'"
     )
     op.create_index("bulk_send_by_kind", "bulk_send", ["kind", "created_at", "id"])
+    op.create_index("bulk_send_by_owner", "bulk_send", ["owner", "id"])
     _create_tables_of_callers()
     _create_tables_of_mail()
 
@@ -51,6 +52,7 @@ def _create_tables_of_callers() -> None:
         sa.Column("domains", sa.Text(), nullable=True),
         sa.Column("quota", sa.String(), nullable=False),
         sa.Column("rotates", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
@@ -59,6 +61,7 @@ def _create_tables_of_callers() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("prefix"),
     )
+    op.create_index("api_key_by_owner", "api_key", ["owner", "id"])
     op.create_table(
         "quota_use",
         sa.Column("owner", sa.String(), nullable=False),
