@@ -8,7 +8,6 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api.problem_schemas import ProblemEntry
 from api.request_schemas import JsonObject
 from postwerk.contracts.options import NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.queue import Verb
@@ -33,6 +32,14 @@ class RefusedRow(BaseModel):
     detail: str
 
 
+class WarningView(BaseModel):
+    """What is taken as it is, and is perhaps not what is wanted."""
+
+    code: str
+    pointer: str
+    detail: str
+
+
 class Taken(BaseModel):
     """The answer to a new bulk send."""
 
@@ -48,10 +55,44 @@ class Taken(BaseModel):
     errors: list[RefusedRecipient]
     """The first 1,000."""
     errors_truncated: bool
-    warnings: list[ProblemEntry] = []
+    warnings: list[WarningView] = []
     """What is taken, and may go wrong elsewhere."""
     workflow_id: str
     links: dict[str, str]
+
+
+class UndefinedVariable(BaseModel):
+    """A variable without which the mail of some recipients cannot be made."""
+
+    name: str
+    recipients: int
+    """How many lack it."""
+    indexes: list[int]
+    """The first of them, counted from 0."""
+
+
+class HeaderView(BaseModel):
+    name: str
+    value: str
+
+
+class SampleError(BaseModel):
+    """Why this recipient's mail cannot be made."""
+
+    code: str
+    detail: str
+
+
+class Sample(BaseModel):
+    """A recipient's mail as it would go out; bodies are cut after 100,000 characters."""
+
+    index: int
+    to: str
+    subject: str | None
+    text: str | None
+    html: str | None
+    headers: list[HeaderView]
+    error: SampleError | None
 
 
 class Checked(BaseModel):
@@ -64,8 +105,9 @@ class Checked(BaseModel):
     duplicates: int
     errors: list[RefusedRecipient]
     errors_truncated: bool
-    warnings: list[ProblemEntry] = []
-    """What would be taken, and may go wrong elsewhere."""
+    undefined_variables: list[UndefinedVariable]
+    warnings: list[WarningView]
+    samples: list[Sample]
 
 
 class PartTaken(BaseModel):

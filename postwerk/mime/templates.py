@@ -18,6 +18,7 @@ from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
 from postwerk.mime.unsubscribing import Leaving
 from postwerk.mime.variables import weigh
+from postwerk.rules.lacking import lacking
 
 MAX_SUBJECT_SOURCE = 4_000
 MAX_BODY_SOURCE = 1024 * 1024
@@ -29,6 +30,9 @@ MIN_FUEL = 1_000
 MAX_WORK = 50_000_000
 """Fuel times the heaviest thing an instruction can touch: about 0.1 s."""
 MAX_TOUCHED = 4_000_000
+
+ANY_LINK = "https://link.invalid/u/"
+"""Where a mail is only tried."""
 
 _NAMED = re.compile(r"`([^`]{1,200})` is undefined")
 
@@ -55,13 +59,13 @@ class Templates:
         self._headers = {
             name: _Template(value, MAX_LINE) for name, value in content.headers.items() if is_template(value)
         }
-
+        self._own_link = content.list_unsubscribe is not None and content.list_unsubscribe.own_link
         wanted = content.list_unsubscribe or ListUnsubscribe(url="")
         self._url, self._mailto = (
             _Template(source, MAX_LINE) if source else None for source in (wanted.url, wanted.mailto)
         )
 
-    def render(self, recipient: Recipient, own_link: str = "") -> Rendered:
+    def render(self, recipient: Recipient, own_link: str = ANY_LINK) -> Rendered:
         """Everything for one recipient; ContentError says what is wrong with it.
 
         `own_link` is where the recipient can unsubscribe with us. The variable `unsubscribe_url` is that
@@ -70,11 +74,10 @@ class Templates:
         weight = max(self._weight, weigh(recipient.variables))
         context = self._context(recipient)
         leaving = Leaving(
-            own_link if self._url is None else self._url.render(context, weight),
+            (own_link if self._own_link else "") if self._url is None else self._url.render(context, weight),
             "" if self._mailto is None else self._mailto.render(context, weight),
         )
-        if leaving.url:
-            context.setdefault("unsubscribe_url", leaving.url)
+        context = {**self._link(leaving.url), **context}
         return Rendered(
             self._subject.render(context, weight),
             None if self._text is None else self._text.render(context, weight),
@@ -82,6 +85,22 @@ class Templates:
             {name: template.render(context, weight) for name, template in self._headers.items()},
             leaving,
         )
+
+    def names(self) -> frozenset[str]:
+        """The variables that are read and that nobody has given yet; "a.b" is a field of one."""
+        return lacking(self._read(), {"to": "", "name": "", **self._link(""), **self._globals})
+
+    def unused(self) -> list[str]:
+        """Variables of the content that no template reads."""
+        return sorted(set(self._globals) - {name.partition(".")[0] for name in self._read()})
+
+    def _read(self) -> frozenset[str]:
+        templates = [self._subject, self._text, self._html, *self._headers.values(), self._url, self._mailto]
+        return frozenset[str]().union(*(one.names() for one in templates if one is not None))
+
+    def _link(self, url: str) -> dict[str, Any]:
+        """The variable that names the link, where there is one."""
+        return {"unsubscribe_url": url} if self._own_link or self._url is not None else {}
 
     def _context(self, recipient: Recipient) -> dict[str, Any]:
         """The recipient's variables win; then the content's; `to` and `name` are always there."""
@@ -111,6 +130,11 @@ class _Template:
             self._environment.add_template("t", source)
         except (TemplateError, UnicodeError) as error:
             raise _syntax_error(error) from None
+
+    def names(self) -> set[str]:
+        """What it reads and does not make itself."""
+        found = self._environment.undeclared_variables_in_template("t", nested=True)
+        return set(found) - set(self._environment.globals)
 
     def render(self, context: dict[str, Any], weight: int) -> str:
         if self._static:

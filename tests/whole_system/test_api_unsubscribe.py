@@ -178,7 +178,12 @@ async def test_a_new_send_is_told_what_large_providers_will_miss(door: Door) -> 
 
     assert codes(await door.send()) == ["not_signed", "no_list_unsubscribe"]
     assert codes(await door.send(list_unsubscribe=True)) == ["not_signed"]
-    answer = await door.http.post(
-        "/v1/bulk-sends?dry_run=true", json=a_bulk_send(list_unsubscribe={"one_click": False})
+    request = a_bulk_send(
+        list_unsubscribe={"one_click": False}, text="{{ first_name }} {{ last_name }} {{ unsubscribe_url }}"
     )
-    assert codes(answer) == ["not_signed", "no_one_click"]
+    answer = await door.http.post("/v1/bulk-sends?dry_run=true", json=request)
+    assert codes(answer) == ["not_signed", "no_one_click", "undefined_variables"]
+    assert [one["name"] for one in answer.json()["undefined_variables"]] == ["last_name"]
+    request["variables"]["last_name"] = "x"
+    shown = (await door.http.post("/v1/bulk-sends?dry_run=true", json=request)).json()["samples"][0]
+    assert f"friend x {BASE}/u/" in shown["text"]
