@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvloop
@@ -26,6 +26,7 @@ from activities.delivery import DeliveryActivities
 from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
 from activities.operations import OperationActivities
+from activities.outfit import Outfit
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
 from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
@@ -34,7 +35,11 @@ from api.reconciler import reconcile_forever
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
 from postwerk.archive.migrate import check_schema
+from postwerk.archive.token_secrets import load_tokens
 from postwerk.errors import PostwerkError
+from postwerk.mime.dkim_keys import DkimKeys
+from postwerk.mime.imprint import Imprint
+from postwerk.mime.unsubscribing import UnsubscribeLinks
 from postwerk.observe import log
 from postwerk.settings import Settings, load_settings
 from postwerk.smtp.pool import ConnectionPool
@@ -56,11 +61,14 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
     archive = Archive(settings.archive_config("normal"))
     journal = Journal(archive, shard=(shard := shard_of_process(os.getpid())))
     routes = Routes(_route(settings, archive, one) for one in (relay, *settings.further_relays()))
-    contents = Contents(archive)
-    permission = SendPermission(archive, contents.note_changes)
-    watch = BulkWatch(archive, permission)
     try:
+        keys = settings.signing_keys()
+        keys.load()  # a key that cannot be used is said now, and not by mails without a signature
         await check_schema(archive)
+        outfit = await _outfit(settings, archive, keys)
+        contents = Contents(archive, outfit=outfit)
+        permission = SendPermission(archive, contents.note_changes)
+        watch = BulkWatch(archive, permission)
         journal.start()
         routes.start()
         yield WorkerParts(
@@ -73,11 +81,20 @@ async def open_parts(settings: Settings, relay: RelayConfig) -> AsyncIterator[Wo
             shard,
             StoppingOperations(archive),
             settings.concurrent_batches,
+            tokens=outfit.tokens,
         )
     finally:
         await routes.close()
         await journal.close()
         await archive.close()
+
+
+async def _outfit(settings: Settings, archive: Archive, keys: DkimKeys) -> Outfit:
+    """What each mail gets from this installation: signatures, links, bounce addresses."""
+    tokens = await load_tokens(archive, datetime.now(UTC))
+    base = settings.public_url.rstrip("/")
+    links = UnsubscribeLinks(base, tokens) if base else None
+    return Outfit(Imprint(keys, links), tokens, settings.bounce_address_domain())
 
 
 def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:

@@ -140,7 +140,8 @@ class Attempt:
             return await asyncio.shield(mark)
 
         try:
-            exchange = await lease.send(self._bulk.envelope_sender, self._message.address, mail, ours)
+            sender = self._bulk.envelope_sender(self._message.seq)
+            exchange = await lease.send(sender, self._message.address, mail, ours)
         except asyncio.CancelledError:
             # Only before the dot (conversation.send says so): surely not delivered, so say that.
             stopped = Decision(Effect.WAIT, "worker_stopped")

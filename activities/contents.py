@@ -7,13 +7,15 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from activities.outfit import BounceAddresses, Outfit
 from postwerk.archive import delivery as archive_delivery
-from postwerk.archive.blobs import blob_data, intact
+from postwerk.archive.blobs import sound, stored_files
 from postwerk.archive.engine import Archive
 from postwerk.contracts.content import Content, MailIdentity
 from postwerk.contracts.options import BulkOptions
 from postwerk.errors import NotFound
 from postwerk.mime.composer import Composer
+from postwerk.mime.imprint import Imprint
 
 MOST_OCTETS = 128 * 1024 * 1024
 """Of encoded files that are kept for sends that may come back; one send's own always are."""
@@ -29,17 +31,28 @@ class BulkContent:
     changes: int = 0
     """How often the options had been changed."""
 
-    @property
-    def envelope_sender(self) -> str:
+    bounces: BounceAddresses | None = None
+
+    def envelope_sender(self, seq: int) -> str:
+        """Where bounces of this message go: where the send says; else to an address of its own (VERP)."""
         given = self.content.return_path
-        return given if given is not None else self.content.sender.email
+        if given is not None:
+            return given
+        return self.content.sender.email if self.bounces is None else self.bounces.of(seq)
 
 
 class Contents:
     """The contents in use, each loaded and compiled once; their options anew when these were changed."""
 
-    def __init__(self, archive: Archive, keep: int = 64, most_octets: int = MOST_OCTETS) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        keep: int = 64,
+        most_octets: int = MOST_OCTETS,
+        outfit: Outfit | None = None,
+    ) -> None:
         self._archive = archive
+        self._outfit = outfit or Outfit()
         self._keep = keep
         self._most_octets = most_octets
         self._loading: dict[str, asyncio.Lock] = {}
@@ -96,20 +109,19 @@ class Contents:
             return replace(known, options=options, changes=changes)
         assert found is not None  # one view of the archive
         content, _, identity = found
-        return BulkContent(content, options, await self._composer(content, identity), changes)
+        composer = await self._composer(content, identity)
+        return BulkContent(content, options, composer, changes, self._outfit.bounces(identity))
 
     async def _composer(self, content: Content, identity: MailIdentity) -> Composer:
-        """With its files, each read by itself; hashed and encoded beside the event loop, if there are any."""
+        """With its files, hashed and encoded beside the event loop, if there are any."""
         if not any(one.blob for one in content.attachments):
-            return Composer(content, identity)
-        files: dict[str, bytes | None] = {}
-        for id in {one.blob for one in content.attachments if one.blob}:
-            async with self._archive.reading() as connection:
-                files[id] = await blob_data(connection, id)
-        return await asyncio.to_thread(_composed, content, identity, files)
+            return Composer(content, identity, self._outfit.imprint)
+        async with self._archive.reading() as connection:
+            files = await stored_files(connection, content)
+        return await asyncio.to_thread(_composed, content, identity, self._outfit.imprint, files)
 
 
-def _composed(content: Content, identity: MailIdentity, files: dict[str, bytes | None]) -> Composer:
-    """A damaged file is none: no mail goes out with other bytes than were given."""
-    sound = {id: data if data is not None and intact(id, data) else None for id, data in files.items()}
-    return Composer(content, identity, sound)
+def _composed(
+    content: Content, identity: MailIdentity, imprint: Imprint, files: dict[str, bytes | None]
+) -> Composer:
+    return Composer(content, identity, imprint, sound(files))

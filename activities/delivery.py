@@ -76,6 +76,7 @@ class DeliveryActivities:
             if not await self._parts.permission.may_send(order.batch.bulk_id):
                 raise await self._stopped(order, clock)
             bulk = await self._content(order)
+            self._check_outfit(order, bulk, clock)
             route = self._route(order, bulk, clock)
             await self._wait_for_relay(order, clock, route.desk)
             carriage = Carriage(BatchRun(self._parts, order, bulk, route, clock))
@@ -141,6 +142,12 @@ class DeliveryActivities:
             return await self._parts.contents.of(order.batch.bulk_id)
         except NotFound as error:
             raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
+
+    def _check_outfit(self, order: SendBatchInput, bulk: BulkContent, clock: ActivityClock) -> None:
+        """What was asked for is not left out: the batch waits for a worker whose settings have it."""
+        if lacks := bulk.composer.lacks:
+            back_at = clock.now() + pause(UNKNOWN_PAUSE * (1 + self._parts.chance.random()))
+            raise deferred_until(lacks, back_at, order.deadline, clock)
 
     def _route(self, order: SendBatchInput, bulk: BulkContent, clock: ActivityClock) -> Route:
         """Over a relay that this worker does not know nothing is sent, and never over another one instead."""

@@ -17,6 +17,7 @@ from postwerk.archive.counters import SHARDS
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
 from postwerk.contracts.states import ENDED, BulkState
+from postwerk.rules.tokens import NO_TOKENS, Tokens
 
 __all__ = ["BulkContent", "Contents", "SendPermission", "WorkerParts", "shard_of_process"]
 
@@ -129,6 +130,7 @@ class WorkerParts:
     most_batches: int = 100
     """In the hands of this process at a time."""
     chance: random.Random = field(default_factory=random.Random)
+    tokens: Tokens = NO_TOKENS
 
     def route(self, relay: str) -> Route | None:
         """To the relay of that name; None when this worker's settings do not know it."""

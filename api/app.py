@@ -30,6 +30,7 @@ from api.routes import (
     audit,
     bulk_sends,
     changes,
+    domains,
     health,
     lanes,
     messages,
@@ -38,6 +39,7 @@ from api.routes import (
     suppressions,
     suspensions,
     templates,
+    unsubscribing,
     uploads,
 )
 from api.suppression_schemas import SuppressionRequest
@@ -69,6 +71,8 @@ _ROOMS = (
     templates,
     attachments,
     audit,
+    domains,
+    unsubscribing,
     api_keys,
     health,
 )
@@ -85,6 +89,7 @@ def create_app(parts: Parts | None = None) -> FastAPI:
     try:
         settings = load_settings()
         archive = Archive(settings.archive_config("full"))
+        settings.signing_keys().load()
         config = _config(settings)
     except ConfigurationError as error:
         raise SystemExit(f"postwerk: {error.message}") from error  # one line for the operator, no traceback
@@ -165,6 +170,10 @@ def _config(settings: Settings) -> ApiConfig:
         relay_rate=settings.relay_rate,
         connections_per_lane=settings.connections_per_lane,
         messages_per_connection=settings.messages_per_connection,
+        dkim_keys=settings.dkim_keys,
+        bounce_domain=settings.bounce_address_domain(),
+        ehlo_name=settings.ehlo_name,
+        dns_server=settings.dns_server,
         **_relay(settings),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,7 +22,11 @@ from api.starting import Starter
 from api.taking.files import FileLimits
 from api.waking import Waker
 from postwerk.archive.engine import Archive
+from postwerk.archive.token_secrets import KnownTokens
 from postwerk.contracts.options import DEFAULT_RELAY, RetrySchedule
+from postwerk.mime.dkim_keys import DkimKeys
+from postwerk.mime.imprint import Imprint
+from postwerk.mime.unsubscribing import UnsubscribeLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,12 @@ class ApiConfig:
     """Messages to each relay at most, as written; empty: any number."""
     connections_per_lane: int = 20
     messages_per_connection: int = 100
+    dkim_keys: str = ""
+    """Folder of the keys that sign; empty: nothing is signed here."""
+    bounce_domain: str = ""
+    ehlo_name: str = ""
+    dns_server: str = ""
+    """Host, or host:port; empty: those of this machine."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -83,6 +94,14 @@ class Parts:
         self.waker = Waker(client)
         self.operator = Operator(archive, client, config.task_queue)
         self.follower = Follower(archive, client)
+        self.tokens = KnownTokens(archive)
+        self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
+
+    async def imprint(self) -> Imprint:
+        """What this installation adds to each mail, for showing it as it goes out."""
+        base = self.config.public_url.rstrip("/")
+        links = UnsubscribeLinks(base, await self.tokens.get(self.now())) if base else None
+        return Imprint(self.signing_keys, links)
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -31,7 +31,7 @@ log = logging.getLogger("postwerk.api")
 
 RETRY_SECONDS = 5
 MOST_ERRORS = 1000
-_ADDRESS_IN_PATH = re.compile(r"(?<=/suppressions/).+|[^/]*(?:@|%40).*", re.DOTALL)
+_ADDRESS_IN_PATH = re.compile(r"(?<=/suppressions/).+|(?<=^/u/).+|[^/]*(?:@|%40).*", re.DOTALL)
 _TITLES = {
     400: ("malformed", "The request cannot be read"),
     401: ("unauthorized", "An API key is needed"),
@@ -167,7 +167,7 @@ def problem(
 
 
 def loggable(path: str) -> str:
-    """The path without what may be an address (P7)."""
+    """The path without what may be an address, or a link that acts (P7)."""
     return _ADDRESS_IN_PATH.sub("...", path, count=1)
 
 

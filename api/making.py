@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.claim import Claim
 from api.dependencies import Parts
 from api.request_schemas import BulkSendRequest
+from api.schemas import WarningView
+from api.taking.bulk_warnings import bulk_warnings
 from api.taking.request import new_bulk_send
 from api.taking.storing import Remember, Tally, erase_half_stored, store_for_one, store_request
 from api.views import taken, warnings_of_files
@@ -43,6 +45,7 @@ async def make_bulk_send(
         parts.now(),
         owner=owner_of(request),
         bulk_id=claim.resource,
+        public_url=parts.config.public_url,
     )
     check_from(caller_of(request).domains, new.content)
     state = BulkState.OPEN if wanted.open else BulkState.QUEUED
@@ -112,7 +115,9 @@ def _answer(
     request: Request, parts: Parts, new: NewBulkSend, state: BulkState, total: int, tally: Tally
 ) -> Response:
     answer = taken(request, parts, new.id, state, total, tally)
-    answer.warnings = warnings_of_files(new.content)
+    warnings = bulk_warnings(parts, new, tally.accepted)
+    of_files = warnings_of_files(new.content)
+    answer.warnings = [*of_files, *(WarningView(**one._asdict()) for one in warnings)]
     return json_response(answer, 202, answer.links["self"])
 
 

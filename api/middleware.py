@@ -64,7 +64,7 @@ def _dress(headers: MutableHeaders, request_id: str, path: str) -> None:
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     if not path.startswith(_PAGES):
-        headers["Content-Security-Policy"] = _NOTHING_TO_LOAD
+        headers.setdefault("Content-Security-Policy", _NOTHING_TO_LOAD)
 
 
 class WithoutAddresses(logging.Filter):

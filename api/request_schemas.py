@@ -166,11 +166,35 @@ class ContentRequest(TemplateRequest):
         self._prepared = files
 
 
+class ListUnsubscribeRequest(_Request):
+    """How recipients leave the list (RFC 2369, RFC 8058); `url` and `mailto` are templates.
+
+    Without a `url` the link leads to Postwerk, which keeps bulk sends away from who follows it; with
+    nothing but a `mailto` there is no link.
+    """
+
+    url: StrictStr | None = Field(default=None, min_length=1, max_length=4000)
+    """A page of your own; it must act on a POST without asking back if you also say `one_click`."""
+    mailto: StrictStr | None = Field(default=None, min_length=1, max_length=4000)
+    one_click: StrictBool | None = None
+    """Left out: true for our own link, false for yours."""
+
+
+class DkimRequest(_Request):
+    """Which key signs; all of the From domain if left out."""
+
+    selector: StrictStr | None = Field(default=None, max_length=255)
+
+
 class BulkSendRequest(ContentRequest):
     """One content for any number of recipients. `subject`, `text` and `html` are templates."""
 
     name: StrictStr = Field(default="", max_length=200)
     """A title for people; it also stands in the Temporal Web UI, so no personal data here."""
+    list_unsubscribe: ListUnsubscribeRequest | StrictBool = False
+    """`true`: our own link, one click."""
+    dkim: DkimRequest | StrictBool = True
+    """`false`: not signed here."""
     metadata: JsonObject | None = None
     recipients: list[RecipientRequest] = []
     recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)

@@ -56,7 +56,7 @@ class Taken(BaseModel):
     """The first 1,000."""
     errors_truncated: bool
     warnings: list[WarningView] = []
-    """Of its files: what is taken, and may be refused by others. A dry run tells more."""
+    """What is taken, and may go wrong elsewhere."""
     workflow_id: str
     links: dict[str, str]
 

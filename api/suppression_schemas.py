@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
+from postwerk.contracts.states import SuppressionScope
+
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -49,6 +51,7 @@ class SuppressionsTaken(BaseModel):
 
     object: Literal["suppressions_taken"] = "suppressions_taken"
     added: int
+    """New ones, and those that became broader."""
     known: int
     """Listed before, or twice in this list; such an entry stays as it was."""
     rejected: int
@@ -62,13 +65,17 @@ class SuppressionView(BaseModel):
 
     object: Literal["suppression"] = "suppression"
     address: str
+    scope: SuppressionScope
+    """`bulk`: no bulk sends, as after `unsubscribe`; `all`: no mail at all, as after every other reason."""
     reason: str
     source: str
-    """`reply` (a server said so during a send), `api` or `import` (a CSV list)."""
+    """`reply` (a server said so), `recipient` (by a link in a mail), `api`, or `import` (a CSV list)."""
     detail: str
     bulk_send: str | None
-    """During which send a server said so."""
+    """During which send a server or the recipient said so."""
     created_at: datetime
+    unsubscribed_at: datetime | None
+    """Since when the recipient wants no bulk mail, also where a broader reason stands above."""
 
 
 class SuppressionList(BaseModel):

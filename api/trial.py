@@ -24,6 +24,7 @@ from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.states import SendKind
 from postwerk.errors import ContentError, InvalidRequest, NotFound
 from postwerk.mime.composer import Composer
+from postwerk.mime.imprint import Imprint
 from postwerk.rules.recipients import NewRecipient, new_recipient
 
 MARK = "[Test] "
@@ -44,7 +45,7 @@ async def make_test(
         shown = await _shown(connection, bulk_id, order)
     recipient = _recipient(order, shown)
     new = _new(request, parts, send, content, claim)
-    await asyncio.to_thread(_check, new, recipient)
+    await asyncio.to_thread(_check, new, recipient, await parts.imprint())
 
     async def audit(connection: AsyncConnection) -> None:
         details = {"test": new.id, "as": shown.seq if shown else None}
@@ -88,10 +89,10 @@ def _new(request: Request, parts: Parts, send: BulkSend, content: Content, claim
     )
 
 
-def _check(new: NewBulkSend, recipient: NewRecipient) -> None:
+def _check(new: NewBulkSend, recipient: NewRecipient, imprint: Imprint) -> None:
     """Raises InvalidRequest for a mail that cannot be made."""
     variables = orjson.loads(recipient.variables) if recipient.variables else {}
-    composer = Composer(new.content.without_files(), MailIdentity(new.id, new.created_at))
+    composer = Composer(new.content.without_files(), MailIdentity(new.id, new.created_at), imprint)
     try:
         composer.compose(Recipient(1, recipient.address, recipient.name, variables))
     except ContentError as error:

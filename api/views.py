@@ -92,11 +92,13 @@ def suppressions_taken(listed: Listed) -> SuppressionsTaken:
 def suppression_view(entry: Suppression) -> SuppressionView:
     return SuppressionView(
         address=entry.address,
+        scope=entry.scope,
         reason=entry.reason,
         source=entry.source,
         detail=entry.detail,
         bulk_send=entry.bulk_id,
         created_at=entry.created_at,
+        unsubscribed_at=entry.unsubscribed_at,
     )
 
 

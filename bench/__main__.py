@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench import bad_day, postfix, queue, send, single, size
+from bench import bad_day, postfix, queue, send, signed, single, size
 from bench.programs import Missing, need_programs
 from postwerk.errors import PostwerkError
 
@@ -53,6 +53,11 @@ def _arguments() -> argparse.Namespace:
         default=1_000_000,
         help="messages of the step queue (default 1,000,000)",
     )
+    parser.add_argument(
+        "--signed",
+        choices=("ed25519", "rsa"),
+        help="in the step send: plain, and signed with List-Unsubscribe and bounce addresses, in turn",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs whose median counts (default 3)")
     return parser.parse_args()
 
@@ -72,6 +77,10 @@ def measure_all(wanted: argparse.Namespace) -> Figures:
 
 
 def measure_send(wanted: argparse.Namespace) -> Figures:
+    if wanted.signed:
+        return send.medians(
+            [signed.measure_round(wanted.recipients, wanted.signed) for _ in range(wanted.rounds)]
+        )
     rounds = [send.measure_round(wanted.recipients) for _ in range(wanted.rounds)]
     return send.medians(rounds) | send.measure_children_of_one()
 

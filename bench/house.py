@@ -24,11 +24,18 @@ def _as_usual(folder: Path) -> dict[str, str]:
 class RunningHouse:
     """`with RunningHouse(folder, port) as house:` server, API and worker are up until the block ends."""
 
-    def __init__(self, folder: Path, relay_port: int, *, worker_processes: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        relay_port: int,
+        *,
+        worker_processes: int = 1,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         wishes = Wishes(
             data=folder,
             relay_url=f"smtp://127.0.0.1:{relay_port}",
-            settings={"POSTWERK_LOG_LEVEL": "WARNING", **_as_usual(folder)},
+            settings={"POSTWERK_LOG_LEVEL": "WARNING", **_as_usual(folder), **(settings or {})},
         )
         house = plan_house(wishes, Ports(usual=False))
         worker = house.part("worker")

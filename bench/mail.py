@@ -10,6 +10,7 @@ from postwerk.contracts.content import Content, Mailbox, MailIdentity, Recipient
 from postwerk.mime.composer import Composer
 
 DOMAINS = ("gmail.com", "yahoo.com", "gmx.de", "example.com", "outlook.com")
+SENDER = "news@shop.example"
 WIRE_BYTES = 4096
 _ROWS_PER_PIECE = 1000
 _OFFERS = [
@@ -36,7 +37,7 @@ def request(**more: Any) -> dict[str, Any]:
     """The body of a `POST /v1/bulk-sends`."""
     return {
         "name": "bench",
-        "from": {"email": "news@shop.example", "name": "The Shop"},
+        "from": {"email": SENDER, "name": "The Shop"},
         "reply_to": "help@shop.example",
         "subject": "{{ first_name }}, news from {{ city }}",
         "text": _TEXT,
@@ -67,7 +68,7 @@ def wire_bytes(html: str) -> int:
     """How large a mail with this HTML is on the wire."""
     one = recipient(12345)
     content = Content(
-        sender=Mailbox(email="news@shop.example", name="The Shop"),
+        sender=Mailbox(email=SENDER, name="The Shop"),
         reply_to=(Mailbox(email="help@shop.example"),),
         subject="{{ first_name }}, news from {{ city }}",
         text=_TEXT,

@@ -7,6 +7,7 @@ by the SDK itself, the same way the `temporal` command reads them.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from postwerk.archive.engine import ArchiveConfig
 from postwerk.contracts.options import RETRY_PRESETS, RetrySchedule
 from postwerk.errors import ConfigurationError, InvalidRequest
+from postwerk.mime.dkim_keys import DkimKeys
+from postwerk.rules.addresses import parse_address
 from postwerk.rules.cooling import Cooling
 from postwerk.rules.durations import bounded_duration, parse_duration
 from postwerk.rules.pace import Rate
@@ -69,6 +72,13 @@ class Settings(BaseSettings):
     """The longest rest of a lane, also where the reply asks for more."""
     probe_every: Duration = timedelta(minutes=5)
     """How often a relay that gives no session is tried."""
+
+    dkim_keys: str = ""
+    """Folder of the keys that sign (DKIM): <domain>/<selector>.pem; empty: nothing is signed here."""
+    bounce_domain: str = ""
+    """Domain whose mail comes to our listener: bounces of each message get an address of their own there."""
+    dns_server: str = ""
+    """The server that checks of domains ask, as host or host:port; empty: those of this machine."""
 
     task_queue: str = "postwerk"
     """Temporal task queue shared by API and workers."""
@@ -147,6 +157,18 @@ class Settings(BaseSettings):
             connections_per_lane=self.connections_per_lane,
             messages_per_connection=self.messages_per_connection,
         )
+
+    def signing_keys(self) -> DkimKeys:
+        return DkimKeys(Path(self.dkim_keys) if self.dkim_keys.strip() else None)
+
+    def bounce_address_domain(self) -> str:
+        """In normal form; empty when there is none."""
+        if not self.bounce_domain.strip():
+            return ""
+        try:
+            return parse_address(f"b@{self.bounce_domain.strip()}").rpartition("@")[2]
+        except InvalidRequest as error:
+            raise ConfigurationError(f"POSTWERK_BOUNCE_DOMAIN: {error.message}") from error
 
     def relay_rate_limit(self) -> Rate | None:
         try:

@@ -93,10 +93,16 @@ async def create(
     body = await _body(request, parts)
     if dry_run:
         wanted, entries = await _read(parts, body)
-        new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
+        new = new_bulk_send(
+            wanted,
+            parts.config.retry,
+            parts.config.relay_names,
+            parts.now(),
+            public_url=parts.config.public_url,
+        )
         check_from(caller.domains, new.content)
         check_for_recipients(entries, wanted.open)
-        return json_response(await report(new, entries, samples), 200)
+        return json_response(await report(parts, new, entries, samples), 200)
 
     async def make(claim: Claim) -> Response:
         return await make_bulk_send(request, parts, *await _read(parts, body), claim)

@@ -15,8 +15,9 @@ from api.problem_schemas import problems
 from api.schemas import MessageDetails, MessageList
 from api.waiting import context_of, with_waits
 from postwerk.archive import reads
+from postwerk.archive.blobs import sound, stored_files
 from postwerk.archive.reads import MessageFilter
-from postwerk.contracts.content import Content, MailIdentity, Recipient
+from postwerk.contracts.content import MailIdentity
 from postwerk.contracts.states import MessageState
 from postwerk.mime.composer import Composer
 
@@ -71,9 +72,7 @@ async def content(parts: UseParts, message_id: str) -> Response:
     bulk_id, seq = message_id_of(message_id)
     async with parts.archive.reading() as connection:
         sent, accepted_at, recipient = await reads.sent_content(connection, bulk_id, seq)
-    mail = await asyncio.to_thread(_compose, sent, MailIdentity(bulk_id, accepted_at), recipient)
+        files = await stored_files(connection, sent)
+    identity, imprint = MailIdentity(bulk_id, accepted_at), await parts.imprint()
+    mail = await asyncio.to_thread(lambda: Composer(sent, identity, imprint, sound(files)).compose(recipient))
     return Response(mail, media_type="message/rfc822")
-
-
-def _compose(sent: Content, identity: MailIdentity, recipient: Recipient) -> bytes:
-    return Composer(sent, identity).compose(recipient)

@@ -30,6 +30,7 @@ from postwerk.archive import suppressions
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.suppressions import SuppressionFilter
 from postwerk.contracts.keys import Scope
+from postwerk.contracts.states import SuppressionScope
 from postwerk.errors import InvalidRequest, NotFound
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
@@ -51,14 +52,15 @@ async def list_all(
     request: Request,
     parts: UseParts,
     reason: Annotated[str | None, Query(pattern=REASON)] = None,
-    source: Literal["reply", "api", "import"] | None = None,
+    scope: SuppressionScope | None = None,
+    source: Literal["reply", "recipient", "api", "import"] | None = None,
     q: Annotated[str | None, Query(max_length=254, description="part of the address")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> SuppressionList:
     """The entries, newest first."""
-    only_parameters(request, "reason", "source", "q", "limit", "after")
-    wanted = SuppressionFilter(reason=reason, source=source, q=clean_text(q, "?q"))
+    only_parameters(request, "reason", "scope", "source", "q", "limit", "after")
+    wanted = SuppressionFilter(reason=reason, scope=scope, source=source, q=clean_text(q, "?q"))
     async with parts.archive.reading() as connection:
         found = await suppressions.suppressions(
             connection, wanted, limit=limit + 1, after=entry_cursor(after)
@@ -79,6 +81,9 @@ async def list_all(
 )
 async def add(request: Request, parts: UseParts, actor: By) -> SuppressionsTaken:
     """List addresses: they get no mail from now on, in sends under way too.
+
+    With the reason `unsubscribe` they get no bulk sends, but still single messages; with any other reason
+    nothing at all. The broader of two entries stays.
 
     `application/json`: one `address`, or up to 10,000 `addresses`, each a text or an object with its own
     `reason` and `detail`. A single address that cannot be taken is a 422; of a list it is named in `errors`

@@ -11,7 +11,7 @@ from api.request_schemas import ContentRequest
 from api.taking.files import PreparedFiles, check_references, prepare_files
 from postwerk.archive.relay_sizes import size_limit
 from postwerk.archive.templates import Template, template
-from postwerk.contracts.content import Content, Mailbox
+from postwerk.contracts.content import Content, ListUnsubscribe, Mailbox, Signing
 from postwerk.contracts.options import DEFAULT_RELAY
 from postwerk.errors import ContentError, InvalidRequest, NotFound, TooLarge
 from postwerk.mime.encoding import quoted_printable
@@ -94,7 +94,13 @@ def check_size(request: ContentRequest, files: PreparedFiles, most: int) -> None
         )
 
 
-def content_of(request: ContentRequest, *, to_show: bool = False) -> Content:
+def content_of(
+    request: ContentRequest,
+    *,
+    to_show: bool = False,
+    list_unsubscribe: ListUnsubscribe | None = None,
+    dkim: Signing | None = None,
+) -> Content:
     """Raises InvalidRequest pointing at the field. A request with a template or files is resolved.
 
     One that is only `to_show` has no files, whatever its html says.
@@ -124,6 +130,8 @@ def content_of(request: ContentRequest, *, to_show: bool = False) -> Content:
         attachments=files.attachments,
         text_from_html=from_html,
         inline_css=css_left,
+        list_unsubscribe=list_unsubscribe,
+        dkim=dkim or Signing(),
     )
     check_templates(content)
     if not to_show:

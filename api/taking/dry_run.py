@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 import orjson
 
+from api.dependencies import Parts
 from api.schemas import Checked, UndefinedVariable, WarningView
+from api.taking.bulk_warnings import bulk_warnings
 from api.taking.ndjson_rows import read_entry
 from api.taking.samples import a_sample
 from api.taking.storing import SLICE, Tally
@@ -90,7 +92,7 @@ class _Survey:
                 kind.indexes.append(index)
 
 
-async def report(new: NewBulkSend, entries: Sequence[msgspec.Raw], samples: int) -> Checked:
+async def report(parts: Parts, new: NewBulkSend, entries: Sequence[msgspec.Raw], samples: int) -> Checked:
     """Read ▸ try each kind of recipient ▸ show samples ▸ warn."""
     templates = Templates(new.content)
     survey = _Survey(templates.names(), samples)
@@ -100,8 +102,10 @@ async def report(new: NewBulkSend, entries: Sequence[msgspec.Raw], samples: int)
             await asyncio.sleep(0)
     allowed = _Allowance()
     undefined = await _undefined(templates, survey, allowed)
-    shown = await _shown(new, survey, undefined, allowed)
+    composer = await _composer(parts, new)
+    shown = await _shown(composer, survey, undefined, allowed)
     warnings = warnings_of(new.content, new.options, survey.tally)
+    warnings += bulk_warnings(parts, new, survey.tally.accepted)
     warnings += _own_warnings(survey, undefined, allowed)
     tally = survey.tally
     return Checked(
@@ -153,13 +157,15 @@ def _fails_without(templates: Templates, recipient: Recipient) -> bool:
     return False
 
 
+async def _composer(parts: Parts, new: NewBulkSend) -> Composer:
+    identity = MailIdentity(new.id, new.created_at)
+    return await asyncio.to_thread(Composer, new.content.without_files(), identity, await parts.imprint())
+
+
 async def _shown(
-    new: NewBulkSend, survey: _Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
+    composer: Composer, survey: _Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
 ) -> list[Any]:
     """The first recipients, and as many of those who lack something."""
-    composer = await asyncio.to_thread(
-        Composer, new.content.without_files(), MailIdentity(new.id, new.created_at)
-    )
     chosen = dict(survey.first)
     without = {kind.index: kind.recipient for kinds in undefined.values() for kind in kinds}
     chosen |= dict(list(without.items())[: survey.samples])

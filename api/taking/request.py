@@ -11,8 +11,10 @@ from pydantic import BaseModel, ValidationError
 from api.errors import InvalidFields
 from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest, TemplateUse
 from api.taking.content import content_of, read_mailboxes
+from api.taking.leaving import read_dkim, read_list_unsubscribe
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
+from postwerk.contracts.content import Content
 from postwerk.contracts.options import (
     DEFAULT_DEADLINE,
     DEFAULT_RELAY,
@@ -68,10 +70,12 @@ def new_bulk_send(
     *,
     owner: str = "",
     bulk_id: str = "",
+    public_url: str = "",
 ) -> NewBulkSend:
     """What will be stored. Raises InvalidRequest pointing at the field.
 
-    `defaults` stands for what a retry schedule leaves out; `relays` are the names that are known.
+    `defaults` stands for what a retry schedule leaves out; `relays` are the names that are known;
+    `public_url` is where links to unsubscribe lead.
     """
     if request.open and request.validation == "strict":
         raise InvalidRequest(
@@ -84,13 +88,19 @@ def new_bulk_send(
     return NewBulkSend(
         id=bulk_id or new_bulk_id(),
         name=check_name(request.name),
-        content=content_of(request),
+        content=_content(request, public_url),
         options=_options(request, defaults, relays),
         metadata=request.metadata,
         created_at=now,
         owner=owner,
         blobs=request.prepared.blobs,
     )
+
+
+def _content(request: BulkSendRequest, public_url: str) -> Content:
+    leaving = read_list_unsubscribe(request.list_unsubscribe, request.headers, public_url)
+    dkim = read_dkim(request.dkim)
+    return content_of(request, list_unsubscribe=leaving, dkim=dkim)
 
 
 def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import to_microseconds
+from postwerk.contracts.content import Content
 
 _INSERT = text("""
     INSERT INTO blob (id, size, data, stored_at) VALUES (:id, :size, :data, :now) ON CONFLICT (id) DO NOTHING
@@ -59,3 +60,15 @@ async def blob_data(connection: AsyncConnection, id: str) -> bytes | None:
 def intact(id: str, data: bytes) -> bool:
     """Whether these are the bytes that were stored under the id. Some milliseconds for a large one."""
     return sha256(data).hexdigest() == id
+
+
+async def stored_files(connection: AsyncConnection, content: Content) -> dict[str, bytes | None]:
+    """The files that go along with a content, as they lie there; None for one that is gone."""
+    return {
+        id: await blob_data(connection, id) for id in {one.blob for one in content.attachments if one.blob}
+    }
+
+
+def sound(files: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+    """A damaged file is none: no mail goes out with other bytes than were given."""
+    return {id: data if data is not None and intact(id, data) else None for id, data in files.items()}

@@ -50,15 +50,24 @@ _START_AGAIN = _change(
         time_left = NULL, next_state = NULL,
         possible_duplicate = (message.possible_duplicate OR given.was = 'unknown')"""
 )
-_FORGET_SUPPRESSIONS = Given(
-    """
-    DELETE FROM suppression WHERE source = 'reply' AND bulk_id = :of AND address IN (
+_ITS_OWN = """
+    source = 'reply' AND bulk_id = :of AND address IN (
         SELECT lower(message.address) FROM {given}
         JOIN message ON message.bulk_id = given.bulk_id AND message.seq = given.seq
     )
+"""
+# Who unsubscribed before stays so: only what the bounce added is taken back.
+_NARROW_SUPPRESSIONS = Given(
+    f"""
+    UPDATE suppression SET scope = 'bulk', reason = 'unsubscribe', source = 'recipient', detail = '',
+        created_at = unsubscribed_at
+    WHERE unsubscribed_at IS NOT NULL AND {_ITS_OWN}
     """,
     bulk_id="text",
     seq="bigint",
+)
+_FORGET_SUPPRESSIONS = Given(
+    f"DELETE FROM suppression WHERE unsubscribed_at IS NULL AND {_ITS_OWN}", bulk_id="text", seq="bigint"
 )
 _FORGET_NOTICES = Given(
     "DELETE FROM notice WHERE bulk_id = :of AND seq IN (SELECT given.seq FROM {given})", seq="bigint"
@@ -170,8 +179,9 @@ def _forget(connection: Connection, found: Sequence[Found], changed: set[tuple[s
     if not some:
         return
     of = {"of": found[0].bulk_id}
-    clause, rows = _FORGET_SUPPRESSIONS.bind(connection, some)
-    connection.execute(clause, {**of, **rows})
+    for statement in (_NARROW_SUPPRESSIONS, _FORGET_SUPPRESSIONS):
+        clause, rows = statement.bind(connection, some)
+        connection.execute(clause, {**of, **rows})
     clause, rows = _FORGET_NOTICES.bind(connection, [*({"seq": one["seq"]} for one in some), {"seq": 0}])
     connection.execute(clause, {**of, **rows})
 

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from postwerk.archive.suppressions import FOR_THIS_SEND
+
 PAGE = 20_000
 """Entries, or messages, that one reading transaction looks through."""
 
@@ -24,20 +26,22 @@ _END_OF_PAGE = text("""
 # One look into the index over addresses for each entry, on both databases: for a join, PostgreSQL would read
 # all the messages. The lower() of the entry changes nothing but this: compared with a plain column, SQLite
 # does not use an index over an expression.
-_BY_ENTRIES = """
+_BY_ENTRIES = f"""
     SELECT (
         SELECT message.seq FROM message WHERE message.bulk_id = :bulk_id
             AND lower(message.address) = lower(suppression.address) AND message.state = 'queued'
     ) AS seq
-    FROM suppression WHERE suppression.address > :after {end}
+    FROM suppression WHERE suppression.address > :after AND {FOR_THIS_SEND} {{end}}
 """
 _UP_TO = text(_BY_ENTRIES.format(end="AND suppression.address <= :end"))
 _THE_REST = text(_BY_ENTRIES.format(end=""))
-_BY_MESSAGES = text("""
+_BY_MESSAGES = text(f"""
     SELECT message.seq FROM message
     WHERE message.bulk_id = :bulk_id AND message.seq > :after AND message.seq <= :end
         AND message.state = 'queued'
-        AND EXISTS (SELECT 1 FROM suppression WHERE suppression.address = lower(message.address))
+        AND EXISTS (
+            SELECT 1 FROM suppression WHERE suppression.address = lower(message.address) AND {FOR_THIS_SEND}
+        )
 """)
 
 

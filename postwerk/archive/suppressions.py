@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, literal, select, text, tuple_
+from sqlalchemy import Connection, Row, Select, func, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
@@ -20,29 +20,66 @@ from postwerk.archive.columns import Moment, to_microseconds
 from postwerk.archive.counters import add_to_counters
 from postwerk.archive.given import Given
 from postwerk.archive.tables import SuppressionRow
-from postwerk.contracts.states import MessageState
+from postwerk.contracts.states import MessageState, SuppressionScope
 from postwerk.errors import NotFound
+from postwerk.rules.suppressing import scope_of
 
-# In the order of addresses: two writers never wait for each other's rows crosswise.
+# In the order of addresses: two writers never wait for each other's rows crosswise. Of an address that is
+# given twice the broader entry counts ("all" comes before "bulk"), else the first one.
+_INSERT = """
+    INSERT INTO suppression
+        (address, reason, source, detail, bulk_id, created_at, scope, unsubscribed_at)
+    SELECT address, reason, source, detail, bulk_id, at, scope, unsubscribed_at FROM (
+        SELECT *, row_number() OVER (PARTITION BY address ORDER BY scope, place) AS choice FROM ({entries})
+            AS entry
+    ) AS chosen
+    WHERE choice = 1 ORDER BY address
+"""
+# A broader entry takes the place of a narrower one, never the other way round; that somebody unsubscribed is
+# remembered beside whatever else is known.
+_BROADER = "suppression.scope = 'bulk' AND excluded.scope = 'all'"
+_ON_CONFLICT = f"""
+    ON CONFLICT (address) DO UPDATE SET
+        {{changes}},
+        unsubscribed_at = COALESCE(suppression.unsubscribed_at, excluded.unsubscribed_at)
+    WHERE ({_BROADER}) OR (suppression.unsubscribed_at IS NULL AND excluded.unsubscribed_at IS NOT NULL)
+""".format(
+    changes=", ".join(
+        f"{name} = CASE WHEN {_BROADER} THEN excluded.{name} ELSE suppression.{name} END"
+        for name in ("reason", "source", "detail", "bulk_id", "created_at", "scope")
+    )
+)
 _ADD = Given(
-    """
-    INSERT INTO suppression (address, reason, source, detail, created_at)
-    SELECT lower(given.address), given.reason, CAST(:source AS text), given.detail,
-        CAST(:now AS bigint) FROM {given}
-    WHERE true ORDER BY lower(given.address) ON CONFLICT (address) DO NOTHING
-    """,
-    address="text", reason="text", detail="text",
+    _INSERT.format(
+        entries="""
+        SELECT lower(given.address) AS address, given.reason, CAST(:source AS text) AS source, given.detail,
+            given.bulk_id, CAST(:now AS bigint) AS at, given.scope, given.place,
+            CASE WHEN given.scope = 'bulk' THEN CAST(:now AS bigint) END AS unsubscribed_at
+        FROM {given}
+        """
+    )
+    + _ON_CONFLICT,
+    address="text", reason="text", detail="text", bulk_id="text", scope="text", place="bigint",
 )  # fmt: skip
 _HARD_BOUNCES = Given(
-    """
-    INSERT INTO suppression (address, reason, source, detail, bulk_id, created_at)
-    SELECT lower(message.address), given.reason, 'reply', given.detail, given.bulk_id, given.at
-    FROM {given} JOIN message ON message.bulk_id = given.bulk_id AND message.seq = given.seq
-    WHERE true ORDER BY lower(message.address) ON CONFLICT (address) DO NOTHING
-    """,
+    _INSERT.format(
+        entries="""
+        SELECT lower(message.address) AS address, given.reason, 'reply' AS source, given.detail,
+            given.bulk_id, given.at, 'all' AS scope, given.at AS place,
+            CAST(NULL AS bigint) AS unsubscribed_at
+        FROM {given} JOIN message ON message.bulk_id = given.bulk_id AND message.seq = given.seq
+        """
+    )
+    + _ON_CONFLICT,
     bulk_id="text", seq="bigint", reason="text", detail="text", at="bigint",
 )  # fmt: skip
-_LISTED = "FROM suppression WHERE suppression.address = lower(message.address)"
+FOR_THIS_SEND = """(
+    suppression.scope = 'all' OR (SELECT kind FROM bulk_send WHERE bulk_send.id = :bulk_id) = 'bulk'
+)"""
+"""A condition: the entry counts for the send `:bulk_id`. Only bulk sends heed who unsubscribed."""
+_LISTED = f"""
+    FROM suppression WHERE suppression.address = lower(message.address) AND {FOR_THIS_SEND}
+"""
 _GIVEN_SEQS = Given(
     f"""
     SELECT message.seq FROM message WHERE message.bulk_id = :bulk_id
@@ -70,6 +107,8 @@ class NewSuppression:
     address: str
     reason: str
     detail: str = ""
+    bulk_id: str | None = None
+    """The send that the recipient answered, if it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +132,8 @@ class Suppression:
     detail: str
     bulk_id: str | None
     created_at: datetime
+    scope: SuppressionScope = SuppressionScope.ALL
+    unsubscribed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +141,7 @@ class SuppressionFilter:
     """Which entries are asked for; None means any."""
 
     reason: str | None = None
+    scope: SuppressionScope | None = None
     source: str | None = None
     q: str | None = None
     """Part of the address, of any case; no wildcards."""
@@ -115,11 +157,25 @@ class EntryCursor(NamedTuple):
 async def add_suppressions(
     connection: AsyncConnection, entries: Sequence[NewSuppression], *, source: str, now: datetime
 ) -> int:
-    """List these addresses; one that is there already stays as it is. Answers how many are new."""
+    """List these addresses, each in the scope of its reason; answers how many entries are new or changed.
+
+    One that is there already stays as it is, unless the new one is broader.
+    """
     if not entries:
         return 0
     more = {"source": source, "now": to_microseconds(now)}
-    return await connection.run_sync(_run_given, _ADD, entries, more)
+    rows = [
+        {
+            "address": entry.address,
+            "reason": entry.reason,
+            "detail": entry.detail,
+            "bulk_id": entry.bulk_id,
+            "scope": scope_of(entry.reason),
+            "place": place,
+        }
+        for place, entry in enumerate(entries)
+    ]
+    return await connection.run_sync(_run_given, _ADD, rows, more)
 
 
 def suppress_hard_bounces(connection: Connection, bounces: Sequence[HardBounce]) -> int:
@@ -142,7 +198,7 @@ async def suppression(connection: AsyncConnection, address: str) -> Suppression:
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise NotFound("This address is not on the suppression list.")
-    return Suppression(**row._mapping)
+    return _entry(row)
 
 
 async def suppressions(
@@ -158,7 +214,7 @@ async def suppressions(
     if after is not None:
         last = tuple_(literal(after.created_at, Moment), literal(after.address))
         query = query.where(tuple_(_ENTRY.created_at, _ENTRY.address) < last)
-    return [Suppression(**row._mapping) for row in await connection.execute(query)]
+    return [_entry(row) for row in await connection.execute(query)]
 
 
 async def count_suppressions(connection: AsyncConnection, wanted: SuppressionFilter) -> int:
@@ -168,7 +224,7 @@ async def count_suppressions(connection: AsyncConnection, wanted: SuppressionFil
 
 
 async def suppressed_seqs(connection: AsyncConnection, bulk_id: str, seqs: Sequence[int]) -> set[int]:
-    """Which of these messages go to an address that is listed now."""
+    """Which of these messages go to an address that is listed now, for sends of this kind."""
     if not seqs:
         return set()
     return await connection.run_sync(_listed_of, bulk_id, seqs)
@@ -235,6 +291,10 @@ def _rows(seqs: Sequence[int]) -> list[dict[str, int]]:
     return [{"seq": seq} for seq in seqs]
 
 
+def _entry(row: Row[Any]) -> Suppression:
+    return Suppression(**{**row._mapping, "scope": SuppressionScope(row.scope)})
+
+
 def _select() -> Select[Any]:
     return select(*[_ENTRY[name] for name in Suppression.__slots__])
 
@@ -242,6 +302,8 @@ def _select() -> Select[Any]:
 def _filtered(query: Select[Any], wanted: SuppressionFilter) -> Select[Any]:
     if wanted.reason is not None:
         query = query.where(_ENTRY.reason == wanted.reason)
+    if wanted.scope is not None:
+        query = query.where(_ENTRY.scope == wanted.scope.value)
     if wanted.source is not None:
         query = query.where(_ENTRY.source == wanted.source)
     if wanted.q is not None:

@@ -279,13 +279,15 @@ class SuppressionRow(SQLModel, table=True):
     reason: str
     """user_unknown, user_disabled, ... as in rules/replies.toml; or manual, complaint, unsubscribe."""
     source: str
-    """Who says so: "reply" (a server, during a send), "api", "import"."""
+    """Who says so: "reply" (a server, during a send), "recipient" (by a link), "api", "import"."""
     detail: str = ""
     """The server's words, or the operator's."""
     bulk_id: str | None = None
     created_at: datetime = _moment(nullable=False)
     scope: str = Field(default="all", sa_column_kwargs={"server_default": "all"})
     """all: no mail at all; bulk: nothing but transactional mail (who unsubscribed)."""
+    unsubscribed_at: datetime | None = _moment()
+    """Since when the recipient wants no bulk mail; that stays true when a broader entry is taken back."""
 
 
 class NoticeRow(SQLModel, table=True):

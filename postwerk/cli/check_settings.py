@@ -28,6 +28,8 @@ def run(_given: argparse.Namespace) -> int:
     if settings.relay_url.get_secret_value():
         settings.relay()
     settings.further_relays()
+    settings.signing_keys().load()
+    settings.bounce_address_domain()
     for line in [*setting_lines(settings), *_temporal_lines()]:
         print(line)
     for name in unknown_names():

@@ -26,6 +26,8 @@ class Command:
     options: Callable[[argparse.ArgumentParser], None] | None = None
     """Left out for an operator's command: its module's `add_options` says them, once it is called."""
     of_operator: bool = False
+    own_options: bool = False
+    """Its module's `add_options` says them, though it is no operator's command."""
 
 
 class LazyParser(argparse.ArgumentParser):
@@ -93,6 +95,12 @@ COMMANDS = [
     Command("keys", "API keys: make, list, rotate, change, revoke.", "postwerk.cli.keys", _keys_options),
     Command("migrate", "Bring the archive's schema up to date.", "postwerk.cli.migrate"),
     Command("check-settings", "Show the effective settings, secrets hidden.", "postwerk.cli.check_settings"),
+    Command(
+        "dkim", "Keys that sign mail: make one, show what to publish.", "postwerk.cli.dkim", own_options=True
+    ),
+    Command(
+        "doctor", "Is a domain ready to send from? SPF, DKIM, DMARC.", "postwerk.cli.doctor", own_options=True
+    ),
     *(
         Command(name, help, f"postwerk.cli.commands.{name}", of_operator=True)
         for name, help in (
@@ -148,7 +156,9 @@ def build_parser(prog: str = "") -> argparse.ArgumentParser:
     for command in COMMANDS:
         one = commands.add_parser(command.name, help=command.help, description=command.help)
         one.set_defaults(command=command)
-        one.fill = command.options or (_options_of(command) if command.of_operator else None)
+        one.fill = command.options or (
+            _options_of(command) if command.of_operator or command.own_options else None
+        )
     return parser
 
 

@@ -39,6 +39,33 @@ class Attachment(BaseModel):
     """Of an invitation (RFC 5546), e.g. REQUEST: it stands among the alternatives too."""
 
 
+class ListUnsubscribe(BaseModel):
+    """How recipients leave a list, as List-Unsubscribe says it (RFC 2369, RFC 8058); both are templates."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = None
+    """A page of the sender's own; without one, and not by mail alone, the link leads to us."""
+    mailto: str | None = None
+    one_click: bool = True
+    """Also say List-Unsubscribe-Post: a POST to the link acts, without a question."""
+
+    @property
+    def own_link(self) -> bool:
+        """Whether the link leads to us."""
+        return self.url is None and (self.mailto is None or self.one_click)
+
+
+class Signing(BaseModel):
+    """Which of the keys there are sign the mail (DKIM)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    wanted: bool = True
+    selector: str = ""
+    """Only this one; empty: every one of the domain."""
+
+
 class StatusReport(BaseModel):
     """What became of one message, as a delivery status notification says it (RFC 3464).
 
@@ -86,6 +113,8 @@ class Content(BaseModel):
     """`text` is made from the html; where it is None, for each message from its own."""
     inline_css: bool = False
     """The styles are still to be written into the elements, message by message."""
+    list_unsubscribe: ListUnsubscribe | None = None
+    dkim: Signing = Signing()
     report: StatusReport | None = None
     """Makes it a delivery status notification; it has no attachments then."""
 

@@ -19,6 +19,15 @@ class SendKind(StrEnum):
     """What a schedule sends again and again; itself it is never sent."""
 
 
+class SuppressionScope(StrEnum):
+    """What an address on the suppression list gets no more."""
+
+    ALL = "all"
+    """No mail at all."""
+    BULK = "bulk"
+    """No bulk sends; transactional mail still."""
+
+
 class BulkState(StrEnum):
     """Where a bulk send stands."""
 

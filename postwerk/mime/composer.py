@@ -17,8 +17,10 @@ from postwerk.errors import ContentError
 from postwerk.mime.frame import Files, Frame
 from postwerk.mime.headers import header, is_template, mailboxes
 from postwerk.mime.html_text import text_of, tidy
+from postwerk.mime.imprint import NO_IMPRINT, Imprint
 from postwerk.mime.styles import inlined
 from postwerk.mime.templates import Rendered, Templates
+from postwerk.mime.unsubscribing import unsubscribe_headers
 
 
 def message_id(identity: MailIdentity, seq: int, domain: str) -> str:
@@ -29,9 +31,17 @@ def message_id(identity: MailIdentity, seq: int, domain: str) -> str:
 class Composer:
     """Makes the messages of one bulk send. Not for two threads at the same time."""
 
-    def __init__(self, content: Content, identity: MailIdentity, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        content: Content,
+        identity: MailIdentity,
+        imprint: Imprint = NO_IMPRINT,
+        files: Files | None = None,
+    ) -> None:
         """`files` are the bytes of the attachments that are stored by themselves."""
+        self._content = content
         self._identity = identity
+        self._imprint = imprint
         self._sender = content.sender
         self._domain = content.sender.email.rpartition("@")[2]
         self._templates = Templates(content)
@@ -53,7 +63,7 @@ class Composer:
         return len(self._frame.shared) if self._frame else 0
 
     def compose(self, recipient: Recipient) -> bytes:
-        """The whole message in one piece, as it goes over the wire before dot-stuffing."""
+        """The whole message in one piece, signed, as it goes over the wire before dot-stuffing."""
         return self.mail(recipient).whole()
 
     def mail(self, recipient: Recipient) -> Mail:
@@ -68,11 +78,12 @@ class Composer:
         except UnicodeEncodeError:
             raise ContentError("the message contains half a character (a lone surrogate)") from None
         shared = self._frame.shared
+        own = self._imprint.signatures(self._content, (own, shared), self._identity.accepted_at) + own
         return Mail(own + shared) if self._is_report else Mail(own, shared)
 
     def render(self, recipient: Recipient) -> Rendered:
         """Subject, bodies and headers for one recipient, before they become bytes. Raises ContentError."""
-        rendered = self._templates.render(recipient)
+        rendered = self._templates.render(recipient, self._own_link(recipient))
         text, html = rendered.text, rendered.html
         if html is None or not (self._text_from_html or self._inline_css):
             return rendered
@@ -89,9 +100,23 @@ class Composer:
         with suppress(ContentError):
             lines.append(_to(recipient))
         with suppress(ContentError, UnicodeEncodeError):
-            lines.append(header("Subject", self._templates.render(recipient).subject))
+            lines.append(header("Subject", self.render(recipient).subject))
         lines.append(self._message_id(recipient))
         return b"".join(lines).decode()
+
+    @property
+    def lacks(self) -> str:
+        """What keeps this process from making these messages, for people; empty: nothing."""
+        return self._imprint.lacks(self._content)
+
+    def _own_link(self, recipient: Recipient) -> str:
+        """Where the recipient can unsubscribe with us; empty where the send has no such link."""
+        wanted = self._content.list_unsubscribe
+        if wanted is None or not wanted.own_link:
+            return ""
+        if self._imprint.links is None:
+            raise ContentError(self.lacks, code="no_public_url")
+        return self._imprint.links.link(self._identity.bulk_id, recipient.seq)
 
     def _head(self, recipient: Recipient, rendered: Rendered) -> bytes:
         return b"".join(
@@ -101,8 +126,13 @@ class Composer:
                 header("Subject", rendered.subject) or b"Subject: \r\n",
                 self._message_id(recipient),
                 *(header(name, value) for name, value in rendered.headers.items()),
+                self._unsubscribe_headers(rendered),
             )
         )
+
+    def _unsubscribe_headers(self, rendered: Rendered) -> bytes:
+        wanted = self._content.list_unsubscribe
+        return b"" if wanted is None else unsubscribe_headers(rendered.leaving, wanted)
 
     def _message_id(self, recipient: Recipient) -> bytes:
         return b"Message-ID: %s\r\n" % message_id(self._identity, recipient.seq, self._domain).encode()

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from minijinja import Environment, TemplateError, safe
 
-from postwerk.contracts.content import Content, Recipient
+from postwerk.contracts.content import Content, ListUnsubscribe, Recipient
 from postwerk.errors import ContentError, InvalidRequest
 from postwerk.mime.headers import is_template
 from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
+from postwerk.mime.unsubscribing import Leaving
 from postwerk.mime.variables import weigh
 from postwerk.rules.lacking import lacking
 
@@ -30,6 +31,9 @@ MAX_WORK = 50_000_000
 """Fuel times the heaviest thing an instruction can touch: about 0.1 s."""
 MAX_TOUCHED = 4_000_000
 
+ANY_LINK = "https://link.invalid/u/"
+"""Where a mail is only tried."""
+
 _NAMED = re.compile(r"`([^`]{1,200})` is undefined")
 
 
@@ -40,6 +44,7 @@ class Rendered(NamedTuple):
     text: str | None
     html: str | None
     headers: dict[str, str]
+    leaving: Leaving = Leaving()
 
 
 class Templates:
@@ -56,29 +61,48 @@ class Templates:
             for name, value in content.headers.items()
             if is_template(value)
         }
+        self._own_link = content.list_unsubscribe is not None and content.list_unsubscribe.own_link
+        wanted = content.list_unsubscribe or ListUnsubscribe(url="")
+        self._url, self._mailto = (
+            OneTemplate(source, MAX_LINE) if source else None for source in (wanted.url, wanted.mailto)
+        )
 
-    def render(self, recipient: Recipient) -> Rendered:
-        """Everything for one recipient; ContentError says what is wrong with it."""
+    def render(self, recipient: Recipient, own_link: str = ANY_LINK) -> Rendered:
+        """Everything for one recipient; ContentError says what is wrong with it.
+
+        `own_link` is where the recipient can unsubscribe with us. The variable `unsubscribe_url` is that
+        link, or the one of the content.
+        """
         weight = max(self._weight, weigh(recipient.variables))
         context = _context(self._globals, recipient)
+        leaving = Leaving(
+            (own_link if self._own_link else "") if self._url is None else self._url.render(context, weight),
+            "" if self._mailto is None else self._mailto.render(context, weight),
+        )
+        context = {**self._link(leaving.url), **context}
         return Rendered(
             self._subject.render(context, weight),
             None if self._text is None else self._text.render(context, weight),
             None if self._html is None else self._html.render(context, weight),
             {name: template.render(context, weight) for name, template in self._headers.items()},
+            leaving,
         )
 
     def names(self) -> frozenset[str]:
         """The variables that are read and that nobody has given yet; "a.b" is a field of one."""
-        return lacking(self._read(), {"to": "", "name": "", **self._globals})
+        return lacking(self._read(), {"to": "", "name": "", **self._link(""), **self._globals})
 
     def unused(self) -> list[str]:
         """Variables of the content that no template reads."""
         return sorted(set(self._globals) - {name.partition(".")[0] for name in self._read()})
 
     def _read(self) -> frozenset[str]:
-        templates = [self._subject, self._text, self._html, *self._headers.values()]
+        templates = [self._subject, self._text, self._html, *self._headers.values(), self._url, self._mailto]
         return frozenset[str]().union(*(one.names() for one in templates if one is not None))
+
+    def _link(self, url: str) -> dict[str, Any]:
+        """The variable that names the link, where there is one."""
+        return {"unsubscribe_url": url} if self._own_link or self._url is not None else {}
 
 
 class OneTemplate:
@@ -167,6 +191,10 @@ def check_templates(content: Content) -> None:
     sources = [("#/subject", content.subject, MAX_SUBJECT_SOURCE)]
     sources += [("#/text", content.text, MAX_BODY_SOURCE)] if content.text is not None else []
     sources += [("#/html", content.html, MAX_BODY_SOURCE)] if content.html is not None else []
+    if content.list_unsubscribe is not None:
+        for field in ("url", "mailto"):
+            if source := getattr(content.list_unsubscribe, field):
+                sources.append((f"#/list_unsubscribe/{field}", source, MAX_SUBJECT_SOURCE))
     for name, value in content.headers.items():
         pointer = "#/headers/" + name[:80].replace("~", "~0").replace("/", "~1")
         sources.append((pointer, value, MAX_SUBJECT_SOURCE))

@@ -87,3 +87,12 @@ def bulk_paused(bulk_id: str, reason: str) -> None:
 
 def sender_told(bulk_id: str, kind: str, notices: int) -> None:
     _log.info("sender told", bulk=bulk_id, kind=kind, notices=notices)
+
+
+def dkim_key_unusable(words: str) -> None:
+    """Names the file and what is wrong with it, never what is in it."""
+    _log.warning("a DKIM key cannot be used", reason=words)
+
+
+def dkim_key_open_to_others(path: str, mode: str) -> None:
+    _log.warning("a DKIM key can be read by others than its owner; chmod 600 it", file=path, mode=mode)

@@ -89,6 +89,10 @@ class Tokens:
         return TokenOf(_BULK + body[1 : 1 + _ID_LETTERS], _number(rest[3:])), day
 
 
+NO_TOKENS = Tokens(())
+"""Makes none and believes none."""
+
+
 def _mac(secret: Secret, kind: str, body: str) -> str:
     digest = int.from_bytes(hmac.digest(secret.octets, f"{kind}:{body}".encode(), "sha256"), "big")
     return _written(digest >> (256 - 5 * _MAC_LETTERS), _MAC_LETTERS)

@@ -53,7 +53,7 @@ def a_composer() -> Composer:
             Attachment(name="invite.ics", media_type="text/calendar", blob=ids[ICS], method="REQUEST"),
         ),
     )
-    return Composer(content, MailIdentity("bulk_0199", datetime(2026, 1, 2, tzinfo=UTC)), files)
+    return Composer(content, MailIdentity("bulk_0199", datetime(2026, 1, 2, tzinfo=UTC)), files=files)
 
 
 async def _yes() -> bool:

@@ -42,7 +42,7 @@ def a_file(
 def a_composer(*attachments: Attachment, **fields: Any) -> Composer:
     given = {"text": "Hello", "html": '<p>Hello <img src="cid:logo"></p>', **fields}
     content = Content(sender=Mailbox(email="shop@example.com"), subject="s", attachments=attachments, **given)
-    return Composer(content, IDENTITY, {an_id(data): data for data in (PNG, PDF, ICS)})
+    return Composer(content, IDENTITY, files={an_id(data): data for data in (PNG, PDF, ICS)})
 
 
 def structure(part: Any) -> Any:
@@ -256,7 +256,7 @@ def test_a_missing_file_fails_each_message_and_none_goes_out_without_it() -> Non
     content = Content(sender=Mailbox(email="a@example.com"), subject="s", text="t", attachments=(a_file(),))
     for files in ({}, {an_id(PDF): None}):
         with pytest.raises(ContentError) as failure:
-            Composer(content, IDENTITY, files).compose(ANN)
+            Composer(content, IDENTITY, files=files).compose(ANN)
         assert failure.value.code == MISSING == "content_missing"
 
 
@@ -276,7 +276,7 @@ def test_any_bytes_come_back_and_their_size_is_known_before(data: bytes) -> None
     assert encoded_size(len(data)) == len(base64_lines(data))
     attachment = a_file(data, "x.bin", "application/octet-stream")
     content = Content(sender=Mailbox(email="a@example.com"), subject="s", text="t", attachments=(attachment,))
-    composer = Composer(content, IDENTITY, {an_id(data): data})
+    composer = Composer(content, IDENTITY, files={an_id(data): data})
     _, attached = read(composer.compose(ANN)).iter_parts()
     assert attached.get_payload(decode=True) == data
     assert composer.shared_octets <= fixed_size(content.attachments) + 200
@@ -292,7 +292,7 @@ def test_a_shared_file_costs_next_to_nothing_for_each_message() -> None:
         html="<p>Hello</p>",
         attachments=(a_file(data, "x.pdf"),),
     )
-    with_file = Composer(content, IDENTITY, {an_id(data): data})
+    with_file = Composer(content, IDENTITY, files={an_id(data): data})
 
     def cost(composer: Composer) -> float:
         return min(timeit.repeat(lambda: composer.mail(ANN), number=50, repeat=7)) / 50

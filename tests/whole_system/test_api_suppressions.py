@@ -55,11 +55,11 @@ async def addresses(door: Door, **query: str) -> list[str]:
 
 async def test_an_address_is_listed_shown_and_taken_off(door: Door) -> None:
     detail = "asked us\r\nby phone \x1b" + "x" * 2000
-    assert await counts(door, address="Ada@Example.COM", reason="unsubscribe", detail=detail) == (1, 0, 0)
+    assert await counts(door, address="Ada@Example.COM", reason="complaint", detail=detail) == (1, 0, 0)
     assert await counts(door, address="ada@example.com") == (0, 1, 0)
 
     entry = (await door.http.get(f"{PATH}/ADA@example.com")).json()
-    assert (entry["address"], entry["reason"], entry["source"]) == ("ada@example.com", "unsubscribe", "api")
+    assert (entry["address"], entry["reason"], entry["source"]) == ("ada@example.com", "complaint", "api")
     assert entry["detail"].startswith("asked us by phone xx")
     assert len(entry["detail"]) == 1000
     assert entry["bulk_send"] is None

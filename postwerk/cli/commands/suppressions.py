@@ -13,14 +13,15 @@ from postwerk.cli.client.output import print_json, print_lines
 from postwerk.cli.client.tables import columns, facts
 from postwerk.cli.client.terminal import safe, say
 
-_HEADS = columns("~address", "reason", "source", "since", "~detail")
+_HEADS = columns("~address", "scope", "reason", "source", "since", "~detail")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT", title="what to do")
     listing = leaf(commands, "list", "The entries, newest first.", list_all)
     listing.add_argument("--reason", metavar="NAME", help="user_unknown, complaint, manual, ...")
-    listing.add_argument("--source", choices=("reply", "api", "import"))
+    listing.add_argument("--scope", choices=("all", "bulk"), help="all: no mail at all; bulk: no bulk sends")
+    listing.add_argument("--source", choices=("reply", "recipient", "api", "import"))
     listing.add_argument("--search", metavar="TEXT", help="part of the address")
     add_limit(listing, 100)
     leaf(commands, "show", "One entry.", show).add_argument("address", metavar="ADDRESS")
@@ -36,12 +37,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def list_all(given: argparse.Namespace, api: Api) -> int:
-    query = {"reason": given.reason, "source": given.source, "q": given.search}
+    query = {"reason": given.reason, "scope": given.scope, "source": given.source, "q": given.search}
     return show_list(api, "/v1/suppressions", query, _HEADS, _row, given)
 
 
 def _row(entry: dict[str, Any]) -> list[object]:
-    return [entry["address"], entry["reason"], entry["source"], shown(entry["created_at"]), entry["detail"]]
+    since = shown(entry["created_at"])
+    return [entry["address"], entry["scope"], entry["reason"], entry["source"], since, entry["detail"]]
 
 
 def show(given: argparse.Namespace, api: Api) -> int:
@@ -49,7 +51,7 @@ def show(given: argparse.Namespace, api: Api) -> int:
     if given.json:
         print_json(entry)
         return 0
-    names = ("address", "reason", "source", "detail", "bulk_send")
+    names = ("address", "scope", "reason", "source", "detail", "bulk_send")
     since = ("since", shown(entry["created_at"]))
     print_lines(facts([*((name.replace("_", " "), entry[name]) for name in names), since]))
     return 0

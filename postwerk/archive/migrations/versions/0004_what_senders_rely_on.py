@@ -22,7 +22,10 @@ _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
         sa.Column("late", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("complained_at", sa.BigInteger(), nullable=True),
     ),
-    "suppression": (sa.Column("scope", sa.String(), nullable=False, server_default="all"),),
+    "suppression": (
+        sa.Column("scope", sa.String(), nullable=False, server_default="all"),
+        sa.Column("unsubscribed_at", sa.BigInteger(), nullable=True),
+    ),
 }
 
 
@@ -31,7 +34,9 @@ def upgrade() -> None:
         for column in columns:
             op.add_column(table, column)
     op.execute("UPDATE bulk_send SET kind = 'notice' WHERE notice_of <> ''")
-    op.execute("UPDATE suppression SET scope = 'bulk' WHERE reason = 'unsubscribe'")
+    op.execute(
+        "UPDATE suppression SET scope = 'bulk', unsubscribed_at = created_at WHERE reason = 'unsubscribe'"
+    )
     op.create_index("bulk_send_by_kind", "bulk_send", ["kind", "created_at", "id"])
     op.create_index("bulk_send_by_owner", "bulk_send", ["owner", "id"])
     _create_tables_of_callers()

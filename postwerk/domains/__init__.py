@@ -1,0 +1,1 @@
+"""What DNS says about the domains that mail is sent from."""
