@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,6 +25,7 @@ from api.routes import (
     bulk_sends,
     changes,
     health,
+    inbound,
     lanes,
     messages,
     operations,
@@ -53,6 +54,7 @@ _ROOMS = (
     lanes,
     suspensions,
     suppressions,
+    inbound,
     audit,
     health,
 )
@@ -102,13 +104,16 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
-        reconciler = asyncio.create_task(reconcile_forever(archive, client, config.task_queue))
+        background = [
+            asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
+            asyncio.create_task(app.state.parts.inbound.run_forever()),
+        ]
         try:
             yield
         finally:
-            reconciler.cancel()
-            with suppress(asyncio.CancelledError):
-                await reconciler
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             await app.state.parts.close()
             await archive.close()
 
@@ -135,6 +140,7 @@ def _config(settings: Settings) -> ApiConfig:
         relay_rate=settings.relay_rate,
         connections_per_lane=settings.connections_per_lane,
         messages_per_connection=settings.messages_per_connection,
+        inbound_max_bytes=settings.inbound_max_bytes,
         **_relay(settings),
     )
 

@@ -19,6 +19,7 @@ from api.starting import Starter
 from api.waking import Waker
 from postwerk.archive.engine import Archive
 from postwerk.contracts.options import DEFAULT_RELAY, RetrySchedule
+from postwerk.inbound.processing import Processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ApiConfig:
     """Messages to each relay at most, as written; empty: any number."""
     connections_per_lane: int = 20
     messages_per_connection: int = 100
+    inbound_max_bytes: int = 1024 * 1024
 
     @property
     def relay_names(self) -> list[str]:
@@ -69,6 +71,7 @@ class Parts:
         self.waker = Waker(client)
         self.operator = Operator(archive, client, config.task_queue)
         self.follower = Follower(archive, client)
+        self.inbound = Processor(archive)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -76,6 +79,7 @@ class Parts:
     async def close(self) -> None:
         """End what runs in the background."""
         await self.follower.close()
+        await self.inbound.close()
         await self.waker.close()
         await self.operator.close()
         await self.queues.close()

@@ -49,7 +49,7 @@ async def list_all(
     request: Request,
     parts: UseParts,
     reason: Annotated[str | None, Query(pattern=REASON)] = None,
-    source: Literal["reply", "api", "import"] | None = None,
+    source: Literal["reply", "dsn", "complaint", "api", "import"] | None = None,
     q: Annotated[str | None, Query(max_length=254, description="part of the address")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=1000)] = None,

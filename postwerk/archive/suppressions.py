@@ -36,12 +36,19 @@ _ADD = Given(
 _HARD_BOUNCES = Given(
     """
     INSERT INTO suppression (address, reason, source, detail, bulk_id, created_at)
-    SELECT lower(message.address), given.reason, 'reply', given.detail, given.bulk_id, given.at
+    SELECT lower(message.address), given.reason, CAST(:source AS text), given.detail, given.bulk_id, given.at
     FROM {given} JOIN message ON message.bulk_id = given.bulk_id AND message.seq = given.seq
     WHERE true ORDER BY lower(message.address) ON CONFLICT (address) DO NOTHING
     """,
     bulk_id="text", seq="bigint", reason="text", detail="text", at="bigint",
 )  # fmt: skip
+_COMPLAINT = text("""
+    INSERT INTO suppression (address, reason, source, detail, bulk_id, created_at, scope)
+    SELECT lower(message.address), 'complaint', 'complaint', '', message.bulk_id, CAST(:now AS bigint), 'all'
+    FROM message WHERE message.bulk_id = :bulk_id AND message.seq = :seq
+    ON CONFLICT (address) DO UPDATE SET scope = 'all', reason = 'complaint', source = 'complaint',
+        bulk_id = excluded.bulk_id WHERE suppression.scope <> 'all'
+""")
 _LISTED = "FROM suppression WHERE suppression.address = lower(message.address)"
 _GIVEN_SEQS = Given(
     f"""
@@ -122,12 +129,19 @@ async def add_suppressions(
     return await connection.run_sync(_run_given, _ADD, entries, more)
 
 
-def suppress_hard_bounces(connection: Connection, bounces: Sequence[HardBounce]) -> int:
+def suppress_hard_bounces(
+    connection: Connection, bounces: Sequence[HardBounce], *, source: str = "reply"
+) -> int:
     """List the addresses of these messages, in the transaction that records their bounces.
 
     Answers how many are new. Run it before the counters move: their rows are what transactions share.
     """
-    return _run_given(connection, _HARD_BOUNCES, bounces, {}) if bounces else 0
+    return _run_given(connection, _HARD_BOUNCES, bounces, {"source": source}) if bounces else 0
+
+
+def suppress_complaint(connection: Connection, bulk_id: str, seq: int, now: datetime) -> None:
+    """The recipient of this message gets no mail of any kind; who got no bulk mail neither."""
+    connection.execute(_COMPLAINT, {"bulk_id": bulk_id, "seq": seq, "now": to_microseconds(now)})
 
 
 async def remove_suppression(connection: AsyncConnection, address: str) -> bool:

@@ -82,6 +82,7 @@ COMMANDS = [
             ("relay", "The server that takes our mail: how it does; rest, resume."),
             ("suspend", "Send nothing to a domain or a provider for a while."),
             ("suppressions", "The suppression list: addresses that get no mail."),
+            ("inbound", "Take in mail that comes back; list what came."),
             ("audit", "Who did what, when and why."),
             ("operations", "Operations on many messages: how far they are."),
             ("top", "Everything at a glance, live."),

@@ -87,3 +87,21 @@ def bulk_paused(bulk_id: str, reason: str) -> None:
 
 def sender_told(bulk_id: str, kind: str, notices: int) -> None:
     _log.info("sender told", bulk=bulk_id, kind=kind, notices=notices)
+
+
+def inbound_listening(protocol: str, address: str, domain: str) -> None:
+    _log.info("inbound listening", protocol=protocol, address=address, domain=domain)
+
+
+def inbound_unparsed(inbound_id: str, why: str) -> None:
+    _log.warning("a mail that came back cannot be read", inbound=inbound_id, why=why)
+
+
+def inbound_failed(inbound_id: str, error: Exception) -> None:
+    """Our mistake; it is tried again."""
+    _log.error("a mail that came back could not be processed", inbound=inbound_id, error=type(error).__name__)
+
+
+def inbound_not_stored(error: BaseException) -> None:
+    """Its sender was told to try again later."""
+    _log.warning("a mail that came back could not be stored", error=type(error).__name__)

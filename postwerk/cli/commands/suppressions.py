@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT", title="what to do")
     listing = leaf(commands, "list", "The entries, newest first.", list_all)
     listing.add_argument("--reason", metavar="NAME", help="user_unknown, complaint, manual, ...")
-    listing.add_argument("--source", choices=("reply", "api", "import"))
+    listing.add_argument("--source", choices=("reply", "dsn", "complaint", "api", "import"))
     listing.add_argument("--search", metavar="TEXT", help="part of the address")
     add_limit(listing, 100)
     leaf(commands, "show", "One entry.", show).add_argument("address", metavar="ADDRESS")

@@ -15,6 +15,8 @@ _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
     "bulk_send": (
         sa.Column("kind", sa.String(), nullable=False, server_default="bulk"),
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
+        sa.Column("late_bounces", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("complaints", sa.Integer(), nullable=False, server_default="0"),
     ),
     "message": (
         sa.Column("late", sa.Boolean(), nullable=False, server_default=sa.false()),
@@ -134,6 +136,8 @@ def _create_tables_of_mail() -> None:
         sa.Column("rcpt_to", sa.String(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -145,6 +149,8 @@ def _create_tables_of_mail() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("inbound_by_state", "inbound", ["state", "id"])
+    op.create_index("inbound_by_turn", "inbound", ["state", "due_at"])
+    op.create_index("inbound_once", "inbound", ["digest"], unique=True)
     op.create_table(
         "token_secret",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
