@@ -19,7 +19,7 @@ from postwerk.archive.sender_tables import InboundRow
 from postwerk.contracts.inbound import Found, InboundKind, InboundState
 from postwerk.errors import NotFound
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
 """Who took a mail up has it for so long; reading one is cut off far earlier."""
 MOST_TRIES = 5
 """A mail that takes whole processes with it, not only its reader, is given up then."""

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, AnyStr
+from typing import Any, AnyStr, cast
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -93,7 +93,7 @@ class Intake:
         now = datetime.now(UTC)
         async with self._archive.writing() as connection:
             for address in envelope.rcpt_tos:
-                sender = clean_line(envelope.mail_from or "")[:500]
+                sender = clean_line(envelope.mail_from or "").strip("<>")[:500]  # aiosmtpd calls nobody "<>"
                 new = NewInbound(self._config.protocol, sender, clean_line(address)[:500], content)
                 await store_inbound(connection, new, now)
 
@@ -106,6 +106,8 @@ def for_each(server: SMTP, answer: str, recipients: int) -> str:
 class _Bounded(SMTP):
     """What aiosmtpd leaves open: how many connections, how long, and how much on each."""
 
+    line_length_limit = _LONGEST_LINE
+
     def __init__(self, intake: Intake, gate: Gate, config: InboundConfig, **options: Any) -> None:
         super().__init__(
             intake,
@@ -116,7 +118,6 @@ class _Bounded(SMTP):
             timeout=config.timeout_seconds,
             **options,
         )
-        self.line_length_limit = _LONGEST_LINE
         self._gate = gate
         self._most_unanswered = 2 * config.max_bytes + _LONGEST_LINE
         self._unanswered = 0
@@ -125,10 +126,9 @@ class _Bounded(SMTP):
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
         if not self._gate.admits(self.loop.time()):
             self._refused = True
-            transport.write(_BUSY)
+            cast(asyncio.Transport, transport).write(_BUSY)
             transport.close()
             return
         self._gate.open.add(self)
@@ -166,8 +166,8 @@ class _Bounded(SMTP):
 
     def _hang_up(self, answer: str) -> None:
         transport = self.transport
-        if isinstance(transport, asyncio.WriteTransport) and not transport.is_closing():
-            transport.write(f"{answer}\r\n".encode())
+        if transport is not None and not transport.is_closing():
+            cast(asyncio.Transport, transport).write(f"{answer}\r\n".encode())
             transport.close()
 
     async def handle_exception(self, error: Exception) -> str:
