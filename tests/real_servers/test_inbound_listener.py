@@ -226,5 +226,5 @@ def pour_or_busy(address: str) -> list[str]:
         return ["busy"]
     try:
         return pour(address, b"x" * 3_000_000)
-    except AssertionError:
+    except (AssertionError, OSError):
         return ["busy"]
