@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, text
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.counters import SHARDS, count_moves
 from postwerk.archive.inbound import TakenUp
-from postwerk.archive.suppressions import HardBounce, suppress_complaint, suppress_hard_bounces
+from postwerk.archive.suppressions import HardBounce, suppress_hard_bounces
 from postwerk.contracts.inbound import Found, InboundState
 from postwerk.contracts.states import MessageState
 from postwerk.rules.returned import Verdict, look_again_at, names_another, reported_of, verdict_of, waits
@@ -51,6 +51,14 @@ _ATTEMPT = text("""
 """)
 _COUNT_LATE = text("UPDATE bulk_send SET late_bounces = late_bounces + 1 WHERE id = :bulk_id")
 _COMPLAINED = text("UPDATE message SET complained_at = :now WHERE bulk_id = :bulk_id AND seq = :seq")
+# Broader than an unsubscription, and in its place.
+_SUPPRESS = text("""
+    INSERT INTO suppression (address, reason, source, detail, bulk_id, created_at, scope)
+    SELECT lower(message.address), 'complaint', 'complaint', '', message.bulk_id, CAST(:now AS bigint), 'all'
+    FROM message WHERE message.bulk_id = :bulk_id AND message.seq = :seq
+    ON CONFLICT (address) DO UPDATE SET scope = 'all', reason = 'complaint', source = 'complaint',
+        bulk_id = excluded.bulk_id WHERE suppression.scope <> 'all'
+""")
 _COUNT_COMPLAINT = text("UPDATE bulk_send SET complaints = complaints + 1 WHERE id = :bulk_id")
 
 
@@ -103,7 +111,7 @@ def apply_complaint(
         where = {**about._asdict(), "now": to_microseconds(now)}
         connection.execute(_COMPLAINED, where)
         connection.execute(_COUNT_COMPLAINT, {"bulk_id": about.bulk_id})
-        suppress_complaint(connection, about.bulk_id, about.seq, now)
+        connection.execute(_SUPPRESS, where)
         ended = Ended(InboundState.DONE, "its recipient complained, and gets no more mail", about)
     return _end(connection, mail, found, ended)
 

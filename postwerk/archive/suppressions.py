@@ -42,13 +42,6 @@ _HARD_BOUNCES = Given(
     """,
     bulk_id="text", seq="bigint", reason="text", detail="text", at="bigint",
 )  # fmt: skip
-_COMPLAINT = text("""
-    INSERT INTO suppression (address, reason, source, detail, bulk_id, created_at, scope)
-    SELECT lower(message.address), 'complaint', 'complaint', '', message.bulk_id, CAST(:now AS bigint), 'all'
-    FROM message WHERE message.bulk_id = :bulk_id AND message.seq = :seq
-    ON CONFLICT (address) DO UPDATE SET scope = 'all', reason = 'complaint', source = 'complaint',
-        bulk_id = excluded.bulk_id WHERE suppression.scope <> 'all'
-""")
 _LISTED = "FROM suppression WHERE suppression.address = lower(message.address)"
 _GIVEN_SEQS = Given(
     f"""
@@ -137,11 +130,6 @@ def suppress_hard_bounces(
     Answers how many are new. Run it before the counters move: their rows are what transactions share.
     """
     return _run_given(connection, _HARD_BOUNCES, bounces, {"source": source}) if bounces else 0
-
-
-def suppress_complaint(connection: Connection, bulk_id: str, seq: int, now: datetime) -> None:
-    """The recipient of this message gets no mail of any kind; who got no bulk mail neither."""
-    connection.execute(_COMPLAINT, {"bulk_id": bulk_id, "seq": seq, "now": to_microseconds(now)})
 
 
 async def remove_suppression(connection: AsyncConnection, address: str) -> bool:
