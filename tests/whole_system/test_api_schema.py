@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,7 @@ async def _prepare(archive: Archive) -> None:
     await archive.close()
 
 
+@pytest.mark.timeout(300)
 def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     archive = Archive(ArchiveConfig(url=f"sqlite+aiosqlite:///{tmp_path}/archive.db", durability="normal"))
     asyncio.run(_prepare(archive))
