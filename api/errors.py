@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from postwerk.errors import Conflict, ContentError, InvalidRequest, NotFound, PostwerkError, TooLarge
+from postwerk.contracts.keys import Scope
+from postwerk.errors import (
+    Conflict,
+    ContentError,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    PostwerkError,
+    QuotaExceeded,
+    TooLarge,
+)
 
 log = logging.getLogger("postwerk.api")
 
@@ -24,27 +34,66 @@ MOST_ERRORS = 1000
 _ADDRESS_IN_PATH = re.compile(r"(?<=/suppressions/).+|[^/]*(?:@|%40).*", re.DOTALL)
 _TITLES = {
     400: ("malformed", "The request cannot be read"),
+    401: ("unauthorized", "An API key is needed"),
+    403: ("forbidden", "This is not yours to do"),
     404: ("not_found", "There is no such thing here"),
     405: ("method_not_allowed", "This call does not exist"),
     409: ("conflict", "The state does not allow this"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "This kind of body is not taken here"),
     422: ("invalid", "The request cannot be taken as it is"),
+    429: ("too_many_requests", "Too much for now"),
     500: ("internal", "Something went wrong on our side"),
     503: ("unavailable", "A part of the system is away"),
 }
 
 
-class MalformedBody(PostwerkError):
+class MalformedCall(PostwerkError):
+    """The call cannot be read."""
+
+    def __init__(self, message: str = "", *, pointer: str = "#", code: str = "malformed") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+        self.code = code
+
+
+class MalformedBody(MalformedCall):
     """The body cannot be read."""
 
 
 class UnsupportedType(PostwerkError):
     """This kind of body is not taken here."""
 
+    def __init__(self, message: str = "", *, accept_encoding: str = "") -> None:
+        """`accept_encoding`: what is taken, when the encoding is what is wrong."""
+        super().__init__(message)
+        self.accept_encoding = accept_encoding
+
+
+class InProgress(Conflict):
+    """The first call with this key is still being carried out; ask again in a moment."""
+
+    code = "idempotency_in_progress"
+    retry_seconds = 1
+
+
+class KeyReused(InvalidRequest):
+    """This key came with another call before; give each call a key of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(pointer="Idempotency-Key", code="idempotency_key_reused")
+
 
 class Unavailable(PostwerkError):
     """A part of the system is away; try again soon."""
+
+
+class MissingScope(Forbidden):
+    """The API key has not the scope that this call needs."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"This API key lacks the scope {scope}.", code="missing_scope")
+        self.scope = scope
 
 
 class InvalidFields(InvalidRequest):
@@ -65,14 +114,16 @@ class BrokenOff(PostwerkError):
 
 
 _STATUS: tuple[tuple[type[PostwerkError], int], ...] = (
-    (MalformedBody, 400),
+    (MalformedCall, 400),
     (UnsupportedType, 415),
     (Unavailable, 503),
     (TooLarge, 413),
     (InvalidRequest, 422),
     (ContentError, 422),
+    (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (QuotaExceeded, 429),
 )
 
 
@@ -80,9 +131,9 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PostwerkError, _known)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(SQLAlchemyError, _archive_away)
-    app.add_exception_handler(OSError, _archive_away)
-    app.add_exception_handler(TimeoutError, _archive_away)
+    app.add_exception_handler(SQLAlchemyError, archive_away)
+    app.add_exception_handler(OSError, archive_away)
+    app.add_exception_handler(TimeoutError, archive_away)
     app.add_exception_handler(ClientDisconnect, _client_gone)
 
 
@@ -93,6 +144,7 @@ def problem(
     *,
     code: str | None = None,
     errors: Sequence[dict[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Response:
     """A problem document as the answer."""
@@ -109,9 +161,9 @@ def problem(
         "errors": list(errors)[:MOST_ERRORS],
         **more,
     }
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+    waits = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     body = orjson.dumps(document, default=str)
-    return Response(body, status, headers, media_type="application/problem+json")
+    return Response(body, status, {**waits, **(headers or {})}, media_type="application/problem+json")
 
 
 def loggable(path: str) -> str:
@@ -119,23 +171,44 @@ def loggable(path: str) -> str:
     return _ADDRESS_IN_PATH.sub("...", path, count=1)
 
 
-async def _known(request: Request, error: Exception) -> Response:
+def answer_to(request: Request, error: PostwerkError) -> Response:
+    """The problem document of one of our errors."""
     if isinstance(error, BrokenOff):
         return _answer(request, error.cause, **error.so_far)
-    assert isinstance(error, PostwerkError)
     return _answer(request, error)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PostwerkError)
+    return answer_to(request, error)
 
 
 def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     code = getattr(error, "code", None)
-    return problem(request, status, error.message, code=code, errors=_named(error), **more)
+    if isinstance(error, MissingScope):
+        more["scope"] = error.scope
+    return problem(
+        request, status, error.message, code=code, errors=_named(error), headers=_headers(error), **more
+    )
+
+
+def _headers(error: PostwerkError) -> dict[str, str]:
+    if isinstance(error, InProgress):
+        return {"Retry-After": str(error.retry_seconds)}
+    if isinstance(error, QuotaExceeded):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, UnsupportedType) and error.accept_encoding:
+        return {
+            "Accept-Encoding": error.accept_encoding
+        }  # RFC 9110 12.5.3: in an answer it says what we take
+    return {}
 
 
 def _named(error: PostwerkError) -> list[dict[str, str]]:
     if isinstance(error, InvalidFields):
         return error.errors
-    if isinstance(error, InvalidRequest) and error.pointer != "#":
+    if isinstance(error, InvalidRequest | MalformedCall | Forbidden) and error.pointer != "#":
         return [{"pointer": error.pointer, "code": error.code, "detail": error.message}]
     return []
 
@@ -160,7 +233,7 @@ async def _http(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _archive_away(request: Request, error: Exception) -> Response:
+async def archive_away(request: Request, error: Exception) -> Response:
     """Full disk, locked or lost database: nothing was stored, and the caller may try again."""
     if isinstance(error, IntegrityError):
         return await unexpected(request, error)

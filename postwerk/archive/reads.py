@@ -160,18 +160,30 @@ async def bulk_sends(
     connection: AsyncConnection,
     *,
     states: Sequence[BulkState] = (),
+    owner: str | None = None,
     limit: int = 50,
     after: str | None = None,
 ) -> list[BulkSend]:
-    """The newest first; `after` is the id of the last one seen (ids are in order of time)."""
+    """The newest first, of one `owner` or of all; `after` is the id of the last one seen (ids are in order
+    of time)."""
     query = _SELECT_BULK_SEND.order_by(_BULK.id.desc()).limit(limit)
     if states:
         query = query.where(_BULK.state.in_([state.value for state in states]))
+    if owner is not None:
+        query = query.where(_BULK.owner == owner)
     if after:
         query = query.where(_BULK.id < after)
     rows = (await connection.execute(query)).all()
     counts = await _counts_by_bulk_send(connection, [row.id for row in rows])
     return [_bulk_send(row, counts.get(row.id, {})) for row in rows]
+
+
+async def are_all_of(connection: AsyncConnection, owner: str, ids: Collection[str]) -> bool:
+    """Whether every one of these bulk sends is there and belongs to `owner`."""
+    query = select(func.count()).where(
+        _BULK.id.in_(sorted(set(ids))), _BULK.owner == owner, _BULK.state != BulkState.STORING.value
+    )
+    return (await connection.execute(query)).scalar_one() == len(set(ids))
 
 
 async def bulk_sends_named(connection: AsyncConnection, ids: Collection[str]) -> dict[str, BulkSend]:
@@ -239,6 +251,15 @@ async def sent_content(
         raise Conflict("This message has no Date yet: start the bulk send first.")
     recipient = Recipient(wanted.seq, wanted.address, wanted.name, wanted.variables)
     return Content.model_validate(document), accepted_at, recipient
+
+
+async def content_of(connection: AsyncConnection, bulk_id: str) -> Content:
+    """What a bulk send says, whatever its state. Raises NotFound."""
+    query = select(_CONTENT.document).join(_TABLES["bulk_send"], _BULK.content_id == _CONTENT.id)
+    document = (await connection.execute(query.where(_BULK.id == bulk_id))).scalar_one_or_none()
+    if document is None:
+        raise NotFound("There is no bulk send with this id.")
+    return Content.model_validate(document)
 
 
 async def is_alive(connection: AsyncConnection) -> bool:
