@@ -84,7 +84,11 @@ def test_a_complaint_finds_its_message_by_a_signed_token(trace: str) -> None:
     assert about(found, to="fbl@bounce.example", sender="fbl@provider.example") == TokenOf(BULK, 7)
 
 
-@pytest.mark.parametrize("trace", ["", f"<{BULK}.7@shop.example>", f"<b-{'0' * 60}@bounce.example>"])
+@pytest.mark.parametrize(
+    "trace",
+    ["", f"<{BULK}.7@shop.example>", f"<b-{'0' * 60}@bounce.example>"],
+    ids=["none", "not signed", "forged"],
+)
 def test_a_complaint_without_a_signed_token_finds_nobody(trace: str) -> None:
     found = Found(InboundKind.COMPLAINT, feedback="abuse", traces=(trace,))
     assert about(found, to="fbl@bounce.example") is None
