@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -32,6 +32,7 @@ from api.routes import (
     changes,
     domains,
     health,
+    inbound,
     lanes,
     messages,
     operations,
@@ -70,6 +71,7 @@ _ROOMS = (
     suppressions,
     templates,
     attachments,
+    inbound,
     audit,
     domains,
     unsubscribing,
@@ -131,13 +133,16 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
-        reconciler = asyncio.create_task(reconcile_forever(archive, client, config.task_queue))
+        background = [
+            asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
+            asyncio.create_task(app.state.parts.inbound.run_forever()),
+        ]
         try:
             yield
         finally:
-            reconciler.cancel()
-            with suppress(asyncio.CancelledError):
-                await reconciler
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             await app.state.parts.close()
             await archive.close()
 
@@ -174,6 +179,7 @@ def _config(settings: Settings) -> ApiConfig:
         bounce_domain=settings.bounce_address_domain(),
         ehlo_name=settings.ehlo_name,
         dns_server=settings.dns_server,
+        inbound_max_bytes=settings.inbound_max_bytes,
         **_relay(settings),
     )
 

@@ -24,6 +24,7 @@ from api.waking import Waker
 from postwerk.archive.engine import Archive
 from postwerk.archive.token_secrets import KnownTokens
 from postwerk.contracts.options import DEFAULT_RELAY, RetrySchedule
+from postwerk.inbound.processing import Processor
 from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
@@ -65,6 +66,7 @@ class ApiConfig:
     ehlo_name: str = ""
     dns_server: str = ""
     """Host, or host:port; empty: those of this machine."""
+    inbound_max_bytes: int = 1024 * 1024
 
     @property
     def relay_names(self) -> list[str]:
@@ -94,6 +96,7 @@ class Parts:
         self.waker = Waker(client)
         self.operator = Operator(archive, client, config.task_queue)
         self.follower = Follower(archive, client)
+        self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
@@ -110,6 +113,7 @@ class Parts:
         """End what runs in the background."""
         await self.keys.close()
         await self.follower.close()
+        await self.inbound.close()
         await self.waker.close()
         await self.operator.close()
         await self.queues.close()

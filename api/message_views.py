@@ -35,6 +35,8 @@ def message_view(told: MessageInContext) -> MessageView:
         operation=_operation(told.operation),
         changed_at=message.changed_at,
         possible_duplicate=message.possible_duplicate,
+        late=message.late,
+        complained_at=message.complained_at,
         last_reply=_last_reply(message),
     )
 

@@ -199,6 +199,10 @@ class BulkSendView(BaseModel):
     duplicates: int
     counts: dict[MessageState, int]
     """Messages by state; they add up to `accepted`."""
+    late_bounces: int
+    """So many came back after they had been delivered; they stand in `counts` as bounced."""
+    complaints: int
+    """So many recipients called it spam."""
     waits_for: WaitsFor | None
     """The most telling reason why nothing is sent; null when it is ended, or being sent."""
     rate_now: float | None
@@ -290,6 +294,10 @@ class MessageView(BaseModel):
     """The last operation of an operator on it."""
     changed_at: datetime | None
     possible_duplicate: bool
+    late: bool
+    """It bounced after it had been delivered: a later server gave it back."""
+    complained_at: datetime | None
+    """When its recipient called it spam."""
     last_reply: ReplyView | None
 
 

@@ -119,6 +119,8 @@ def bulk_send_view(
         rejected=send.rejected,
         duplicates=send.duplicates,
         counts=send.counts,
+        late_bounces=send.late_bounces,
+        complaints=send.complaints,
         waits_for=waits_for,
         rate_now=rate,
         eta=eta,

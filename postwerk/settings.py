@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from postwerk.archive.engine import ArchiveConfig
 from postwerk.contracts.options import RETRY_PRESETS, RetrySchedule
 from postwerk.errors import ConfigurationError, InvalidRequest
+from postwerk.inbound.config import InboundConfig
 from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.rules.addresses import parse_address
 from postwerk.rules.cooling import Cooling
@@ -115,6 +116,18 @@ class Settings(BaseSettings):
     """Files of one mail at most."""
     max_message_bytes: int = Field(default=25 * 1024 * 1024, ge=10_000)
     """Largest message as it goes over the wire, encoded: Gmail, Outlook.com and others take 25 MB."""
+    inbound_host: str = "127.0.0.1"
+    """Where `postwerk inbound` listens for mail to the bounce domain."""
+    inbound_port: int = Field(default=2424, ge=0, le=65535)
+    inbound_protocol: Literal["lmtp", "smtp"] = "lmtp"
+    inbound_max_bytes: int = Field(default=1024 * 1024, ge=10_000, le=20 * 1024 * 1024)
+    """Largest mail that comes back; a larger one is refused."""
+    inbound_connections: int = Field(default=50, ge=1, le=1000)
+    """At the same time; one more is answered with 421."""
+    inbound_rate: str = "50/s,burst=50"
+    """New connections to it at most; empty: any number."""
+    inbound_timeout: float = Field(default=60.0, ge=1, le=600)
+    """Seconds of silence after which it hangs up; also for one mail to arrive."""
     public_url: str = ""
     """Address under which callers reach the API, for links; empty: as they called it."""
     temporal_ui_url: str = ""
@@ -175,6 +188,24 @@ class Settings(BaseSettings):
             return Rate.parse(self.relay_rate) if self.relay_rate else None
         except InvalidRequest as error:
             raise ConfigurationError(f"POSTWERK_RELAY_RATE: {error.message}") from error
+
+    def inbound(self) -> InboundConfig:
+        """Raises ConfigurationError without a bounce domain."""
+        try:
+            rate = Rate.parse(self.inbound_rate) if self.inbound_rate else None
+        except InvalidRequest as error:
+            raise ConfigurationError(f"POSTWERK_INBOUND_RATE: {error.message}") from error
+        return InboundConfig(
+            domain=self.bounce_address_domain(),
+            host=self.inbound_host,
+            port=self.inbound_port,
+            protocol=self.inbound_protocol,
+            max_bytes=self.inbound_max_bytes,
+            connections=self.inbound_connections,
+            rate=rate,
+            timeout_seconds=self.inbound_timeout,
+            hostname=self.ehlo_name,
+        )
 
     def cooling(self) -> Cooling:
         for name in ("cool_down", "cool_down_maximum", "probe_every"):

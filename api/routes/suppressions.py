@@ -53,7 +53,7 @@ async def list_all(
     parts: UseParts,
     reason: Annotated[str | None, Query(pattern=REASON)] = None,
     scope: SuppressionScope | None = None,
-    source: Literal["reply", "recipient", "api", "import"] | None = None,
+    source: Literal["reply", "dsn", "recipient", "complaint", "api", "import"] | None = None,
     q: Annotated[str | None, Query(max_length=254, description="part of the address")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=1000)] = None,

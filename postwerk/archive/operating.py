@@ -47,11 +47,11 @@ _STOP_NEXT = _change("next_state = :becomes")
 _GO_ON = _change("next_state = NULL", f"{_AS_FOUND} AND message.next_state = 'held'")
 _START_AGAIN = _change(
     """state = 'queued', round = :round, extra = :extra, deferrals = 0, next_attempt_at = NULL,
-        time_left = NULL, next_state = NULL,
+        time_left = NULL, next_state = NULL, late = false,
         possible_duplicate = (message.possible_duplicate OR given.was = 'unknown')"""
 )
 _ITS_OWN = """
-    source = 'reply' AND bulk_id = :of AND address IN (
+    source IN ('reply', 'dsn') AND bulk_id = :of AND address IN (
         SELECT lower(message.address) FROM {given}
         JOIN message ON message.bulk_id = given.bulk_id AND message.seq = given.seq
     )

@@ -44,6 +44,8 @@ class BulkSend:
     """Batches up to this number were carried by runs of its workflow that have ended."""
     held_at: datetime | None = None
     """Paused since."""
+    late_bounces: int = 0
+    complaints: int = 0
     counts: dict[MessageState, int] = field(default_factory=dict)
 
     @property
@@ -83,6 +85,9 @@ class Message:
     """While it is held: microseconds left of its deadline; None if its send had not begun then."""
     operation: str | None = None
     """The last operation of an operator on it."""
+    late: bool = False
+    """It bounced after it had been delivered."""
+    complained_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ _SELECT_BULK_SEND = select(
     _BULK.rounds,
     _BULK.carried,
     _BULK.held_at,
+    _BULK.late_bounces,
+    _BULK.complaints,
 ).where(_BULK.state != BulkState.STORING.value)
 MESSAGE_COLUMNS = tuple(_MESSAGE[name] for name in Message.__slots__)
 _SELECT_MESSAGE = select(*MESSAGE_COLUMNS)

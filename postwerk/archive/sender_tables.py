@@ -149,7 +149,11 @@ class InboundRow(SQLModel, table=True):
     """A mail that came back: a bounce, a complaint, or anything else that reached the bounce address."""
 
     __tablename__: ClassVar[str] = "inbound"
-    __table_args__ = (Index("inbound_by_state", "state", "id"),)
+    __table_args__ = (
+        Index("inbound_by_state", "state", "id"),
+        Index("inbound_by_turn", "state", "due_at"),
+        Index("inbound_once", "digest", unique=True),
+    )
 
     id: str = Field(primary_key=True)
     """In order of time."""
@@ -161,10 +165,14 @@ class InboundRow(SQLModel, table=True):
     size: int = Field(sa_type=BigInteger)
     raw: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     """As it came; a longer one was refused."""
+    digest: str
+    """SHA-256 of envelope and mail: the same one that is handed over again is the same."""
+    due_at: datetime = _moment(nullable=False)
+    """Nobody takes it up before: somebody is at it, or its message has no end yet."""
     state: str
     """waiting, done, ignored or unparsed."""
     tries: int = 0
-    """Begun so often: one that ends its reader twice is unparsed."""
+    """Reading it was begun so often: one that ends its reader twice is unparsed."""
     kind: str = ""
     """bounce, delay, complaint, auto_reply or other."""
     found: Any = Field(default=None, sa_column=Column("found", Json))

@@ -64,7 +64,7 @@ _ADD = Given(
 _HARD_BOUNCES = Given(
     _INSERT.format(
         entries="""
-        SELECT lower(message.address) AS address, given.reason, 'reply' AS source, given.detail,
+        SELECT lower(message.address) AS address, given.reason, CAST(:source AS text) AS source, given.detail,
             given.bulk_id, given.at, 'all' AS scope, given.at AS place,
             CAST(NULL AS bigint) AS unsubscribed_at
         FROM {given} JOIN message ON message.bulk_id = given.bulk_id AND message.seq = given.seq
@@ -178,12 +178,14 @@ async def add_suppressions(
     return await connection.run_sync(_run_given, _ADD, rows, more)
 
 
-def suppress_hard_bounces(connection: Connection, bounces: Sequence[HardBounce]) -> int:
+def suppress_hard_bounces(
+    connection: Connection, bounces: Sequence[HardBounce], *, source: str = "reply"
+) -> int:
     """List the addresses of these messages, in the transaction that records their bounces.
 
     Answers how many are new. Run it before the counters move: their rows are what transactions share.
     """
-    return _run_given(connection, _HARD_BOUNCES, bounces, {}) if bounces else 0
+    return _run_given(connection, _HARD_BOUNCES, bounces, {"source": source}) if bounces else 0
 
 
 async def remove_suppression(connection: AsyncConnection, address: str) -> bool:

@@ -87,6 +87,10 @@ class BulkSendRow(SQLModel, table=True):
     """contracts.states.SendKind."""
     owner: str = Field(default="", sa_column_kwargs={"server_default": ""})
     """Id of the API key that made it; empty without one."""
+    late_bounces: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """So many of its messages bounced after they had been delivered."""
+    complaints: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    """So many of its recipients called it spam."""
 
 
 class MessageRow(SQLModel, table=True):

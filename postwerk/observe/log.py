@@ -96,3 +96,21 @@ def dkim_key_unusable(words: str) -> None:
 
 def dkim_key_open_to_others(path: str, mode: str) -> None:
     _log.warning("a DKIM key can be read by others than its owner; chmod 600 it", file=path, mode=mode)
+
+
+def inbound_listening(protocol: str, address: str, domain: str) -> None:
+    _log.info("inbound listening", protocol=protocol, address=address, domain=domain)
+
+
+def inbound_unparsed(inbound_id: str, why: str) -> None:
+    _log.warning("a mail that came back cannot be read", inbound=inbound_id, why=why)
+
+
+def inbound_failed(inbound_id: str, error: Exception) -> None:
+    """Our mistake; it is tried again."""
+    _log.error("a mail that came back could not be processed", inbound=inbound_id, error=type(error).__name__)
+
+
+def inbound_not_stored(error: BaseException) -> None:
+    """Its sender was told to try again later."""
+    _log.warning("a mail that came back could not be stored", error=type(error).__name__)

@@ -10,10 +10,11 @@ from functools import lru_cache
 
 _NAMED = re.compile(
     r"(ok|defer|greylist|bounce|full|slow|rate|disabled|policy|hint|random4-"
-    r"|reject-after-dot|hang-after-dot|drop-after-dot|drop-at-data)(\d{0,6})"
+    r"|latebounce|reject-after-dot|hang-after-dot|drop-after-dot|drop-at-data)(\d{0,6})"
 )
 _SLOW_SECONDS = 2
 _HINT_SECONDS = 60
+_LATE_SECONDS = 1
 
 
 class Kind(StrEnum):
@@ -30,6 +31,7 @@ class Kind(StrEnum):
     POLICY = "policy"
     HINT = "hint"
     RANDOM4 = "random4-"
+    LATE_BOUNCE = "latebounce"
     REJECT_AFTER_DOT = "reject-after-dot"
     HANG_AFTER_DOT = "hang-after-dot"
     DROP_AFTER_DOT = "drop-after-dot"
@@ -145,3 +147,10 @@ def delay_seconds(behaviour: Behaviour) -> float:
     if behaviour.kind is not Kind.SLOW:
         return 0
     return _SLOW_SECONDS if behaviour.number is None else behaviour.number
+
+
+def late_bounce_seconds(behaviour: Behaviour) -> float | None:
+    """How long after it was taken a mail to this address comes back; None: it does not."""
+    if behaviour.kind is not Kind.LATE_BOUNCE:
+        return None
+    return _LATE_SECONDS if behaviour.number is None else behaviour.number

@@ -14,6 +14,7 @@ import uvloop
 from postwerk.errors import ConfigurationError
 from postwerk.sandbox.config import SandboxConfig
 from postwerk.sandbox.domains import load_rules
+from postwerk.sandbox.late_bounce import read_target
 from postwerk.sandbox.login import Credentials
 from postwerk.sandbox.rate import Rate
 from postwerk.sandbox.server import serve
@@ -38,6 +39,7 @@ The local part, up to a `+`, says what happens (N: only the first N attempts; wi
   reject-after-dotN      554 after the final dot
   hang-after-dotN        taken, but no reply ever
   drop-after-dotN        taken, then the connection closes without a reply
+  latebounceN            250, and N seconds later it comes back (1 without a number; with --bounces-to)
   drop-at-dataN          the connection closes at DATA, nothing is taken
 
 Whole domains have bad days by rules, in --domains FILE or, while it runs, by HTTP:
@@ -103,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
         "--credentials", metavar="USER:PASSWORD", help="offer AUTH and ask for it; loopback only"
     )
     parser.add_argument(
+        "--bounces-to", metavar="HOST:PORT", help="by LMTP, the bounces of latebounce addresses"
+    )
+    parser.add_argument(
         "--domains", type=Path, metavar="FILE", help="rules by recipient domain, a TOML table for each"
     )
     parser.add_argument(
@@ -126,6 +131,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         max_message_bytes=given.max_message_bytes,
         smtputf8=not given.no_smtputf8,
         credentials=Credentials.parse(given.credentials) if given.credentials is not None else None,
+        bounces_to=read_target(given.bounces_to) if given.bounces_to else None,
         domains=load_rules(given.domains) if given.domains else {},
     )
 

@@ -43,6 +43,9 @@ class SandboxConfig:
     domains: Mapping[str, DomainRule] = field(default_factory=dict)
     """Rules by recipient domain to begin with; they can be changed by HTTP while it runs."""
 
+    bounces_to: tuple[str, int] | None = None
+    """The LMTP server that gets the bounces of `latebounce` addresses; without one nothing comes back."""
+
     credentials: Credentials | None = None
     """Offers AUTH and asks for it before MAIL; on loopback only, since the sandbox speaks no TLS."""
 

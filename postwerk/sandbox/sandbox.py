@@ -9,6 +9,7 @@ from postwerk.sandbox.config import SandboxConfig
 from postwerk.sandbox.connections import Connections
 from postwerk.sandbox.contacts import Contacts
 from postwerk.sandbox.domains import Domains
+from postwerk.sandbox.late_bounce import LateBounces
 from postwerk.sandbox.ledger import Ledger
 from postwerk.sandbox.login import MECHANISMS
 from postwerk.sandbox.rate import Bucket
@@ -28,6 +29,7 @@ class Sandbox:
         self.ehlo = Answer(250, _extensions(config))
         self.connections = Connections()
         self.domains = Domains(config.domains)
+        self.late_bounces = LateBounces(config.bounces_to)
         self._contacts = Contacts()
         self._buckets: dict[str, Bucket] = {}
         self._sessions: set[Session] = set()

@@ -57,6 +57,7 @@ async def _both_doors(
         mail_door.close()
         # Who waits for a 250 gets it: the message is ours, and without the reply it would be sent again.
         await ledger.flush()
+        sandbox.late_bounces.close()
         sandbox.say_goodbye()
         web_door.should_exit = True
         await asyncio.wait([web], timeout=_LONGEST_GOODBYE_SECONDS)

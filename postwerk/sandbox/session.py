@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from postwerk.sandbox import replies
-from postwerk.sandbox.behaviour import Answer, Behaviour, Kind, behaviour_of, delay_seconds, refusal_after_dot
+from postwerk.sandbox.behaviour import (
+    Answer,
+    Behaviour,
+    Kind,
+    behaviour_of,
+    delay_seconds,
+    late_bounce_seconds,
+    refusal_after_dot,
+)
 from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
 from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Refused, taken
 from postwerk.sandbox.framing import TOO_LARGE
@@ -169,6 +177,13 @@ class Session(Wire):
         )
         self.wait()
         ledger.write(entry, lambda written: self._recorded(written, number, silence, delay))
+        self._plan_late_bounces(envelope, message)
+
+    def _plan_late_bounces(self, envelope: Envelope, message: bytes) -> None:
+        for recipient, _ in envelope.recipients:
+            seconds = late_bounce_seconds(behaviour_of(recipient))
+            if seconds is not None:
+                self._sandbox.late_bounces.plan(seconds, envelope.mail_from, recipient, message)
 
     def _recorded(self, written: bool, number: int, silence: Answer | None, delay: float) -> None:
         answer = Answer(250, f"2.0.0 Ok, taken as {number}") if written else replies.NOT_STORED

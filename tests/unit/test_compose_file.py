@@ -29,7 +29,7 @@ KEYS_WE_USE = {
     *("ports", "networks", "depends_on", "healthcheck", "stop_grace_period"),
 }
 ONE_SHOTS = {"databases", "temporal-schema", "temporal-namespace", "migrate"}
-OURS = {"migrate", "api", "worker", "sandbox"}
+OURS = {"migrate", "api", "worker", "inbound", "sandbox"}
 
 
 def _services() -> dict[str, dict[str, Any]]:

@@ -45,6 +45,12 @@ EXAMPLES = settings(
 )
 
 
+@schemathesis.serializer("message/rfc822")
+def _mail(_context: Any, value: Any) -> bytes:
+    """A mail is any bytes."""
+    return bytes(getattr(value, "data", None) or str(value).encode("utf-8", "replace"))
+
+
 async def _prepare(archive: Archive) -> None:
     await migrate(archive)
     await archive.close()
@@ -77,7 +83,7 @@ def _try_all(parts: Parts) -> None:
     known = [str(_made(schema, open=open)["id"]) for open in (True, False)]
     for operation in operations:
         _list(schema)
-        _try(operation, known, _suspended(schema), _key(schema))
+        _try(operation, known, _suspended(schema), _key(schema), _came_back(schema))
 
 
 def _made(schema: Any, **changes: Any) -> Any:
@@ -102,6 +108,15 @@ def _suspended(schema: Any) -> str:
     return str(answer.json()["id"])
 
 
+def _came_back(schema: Any) -> str:
+    call = schema["/v1/inbound"]["POST"].Case(
+        body="Subject: x", media_type="message/rfc822", query={"rcpt": "x"}
+    )
+    answer = call.call()
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
 def _key(schema: Any) -> str:
     body = {"name": f"trial {uuid4()}", "scopes": ["send"]}
     answer = schema["/v1/api-keys"]["POST"].Case(body=body, media_type="application/json").call()
@@ -109,7 +124,7 @@ def _key(schema: Any) -> str:
     return str(answer.json()["id"])
 
 
-def _try(operation: Any, known: list[str], suspension_id: str, key_id: str) -> None:
+def _try(operation: Any, known: list[str], suspension_id: str, key_id: str, inbound_id: str) -> None:
     """Half of the calls ask for something that is there."""
 
     @EXAMPLES
@@ -123,6 +138,8 @@ def _try(operation: Any, known: list[str], suspension_id: str, key_id: str) -> N
             case.path_parameters["address"] = LISTED
         if bulk_id and "suspension_id" in case.path_parameters:
             case.path_parameters["suspension_id"] = suspension_id
+        if bulk_id and "inbound_id" in case.path_parameters:
+            case.path_parameters["inbound_id"] = inbound_id
         if bulk_id and "key_id" in case.path_parameters:
             case.path_parameters["key_id"] = key_id
         case.call_and_validate(checks=CHECKS)

@@ -101,7 +101,7 @@ def test_a_taken_port_is_replaced_by_a_free_one_and_none_is_given_twice() -> Non
 
 def test_everything_is_started_when_nothing_is_there(tmp_path: Path) -> None:
     planned = plan_house(Wishes(data=tmp_path), Ports(usual=False))
-    assert [part.name for part in planned.parts] == ["temporal", "sandbox", "api", "worker"]
+    assert [part.name for part in planned.parts] == ["temporal", "sandbox", "api", "worker", "inbound"]
     assert planned.environment["POSTWERK_RELAY_URL"] == planned.relay_url
     assert planned.environment["POSTWERK_DATABASE_URL"] == f"sqlite+aiosqlite:///{tmp_path}/postwerk.db"
 

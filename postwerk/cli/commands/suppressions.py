@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     listing = leaf(commands, "list", "The entries, newest first.", list_all)
     listing.add_argument("--reason", metavar="NAME", help="user_unknown, complaint, manual, ...")
     listing.add_argument("--scope", choices=("all", "bulk"), help="all: no mail at all; bulk: no bulk sends")
-    listing.add_argument("--source", choices=("reply", "recipient", "api", "import"))
+    listing.add_argument("--source", choices=("reply", "dsn", "recipient", "complaint", "api", "import"))
     listing.add_argument("--search", metavar="TEXT", help="part of the address")
     add_limit(listing, 100)
     leaf(commands, "show", "One entry.", show).add_argument("address", metavar="ADDRESS")

@@ -16,6 +16,8 @@ _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
         sa.Column("too_big", sa.BigInteger(), nullable=True),
         sa.Column("kind", sa.String(), nullable=False, server_default="bulk"),
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
+        sa.Column("late_bounces", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("complaints", sa.Integer(), nullable=False, server_default="0"),
     ),
     "lane": (sa.Column("size_limit", sa.BigInteger(), nullable=True),),
     "message": (
@@ -144,6 +146,8 @@ def _create_tables_of_mail() -> None:
         sa.Column("rcpt_to", sa.String(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -155,6 +159,8 @@ def _create_tables_of_mail() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("inbound_by_state", "inbound", ["state", "id"])
+    op.create_index("inbound_by_turn", "inbound", ["state", "due_at"])
+    op.create_index("inbound_once", "inbound", ["digest"], unique=True)
     op.create_table(
         "token_secret",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
