@@ -84,13 +84,14 @@ def _candidates(window: SendingWindow, day: date) -> Iterator[datetime]:
     start = datetime.combine(day, time(window.start // 60, window.start % 60), zone)
     for fold in (0, 1):
         yield start.replace(fold=fold).astimezone(UTC)
-    midnight = datetime.combine(day, time(), UTC)
-    if (change := _change_of_clocks(zone, midnight - _DAY / 2, midnight + _DAY * 3 / 2)) is not None:
+    midnights = (datetime.combine(one, time(), zone).astimezone(UTC) for one in (day, day + _DAY))
+    if (change := _change_of_clocks(zone, *midnights)) is not None:
         yield change
 
 
 def _change_of_clocks(zone: ZoneInfo, first: datetime, last: datetime) -> datetime | None:
-    """The moment between the two from which on the clocks of the zone go otherwise, to the second."""
+    """The moment from `first` to `last` from which on the clocks of the zone go otherwise, to the second."""
+    first -= _SECOND
     before = first.astimezone(zone).utcoffset()
     if last.astimezone(zone).utcoffset() == before:
         return None
