@@ -104,6 +104,8 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
         workflows=WORKFLOWS,
         activities=[
             bulks.begin_bulk,
+            bulks.schedule_bulk,
+            bulks.set_beginning,
             bulks.plan_bulk,
             bulks.batches_of,
             bulks.hold_bulk,

@@ -25,6 +25,7 @@ from postwerk.observe import log
 from postwerk.rules.next_wait import next_wait
 from postwerk.rules.reply_class import Decision, Effect, classify
 from postwerk.rules.retry_schedule import is_over, next_attempt_at
+from postwerk.rules.sending_window import is_closed
 from postwerk.smtp.pool import Lease
 
 _CONTENT_STAGE = "content"
@@ -71,7 +72,7 @@ class Attempt:
             return None
         if failure := await lease.prepare():
             return failure
-        if await self._is_suspended():  # a new connection may have taken its time
+        if await self._is_suspended() or self._is_too_late():  # a new connection may have taken its time
             return None
         mark = self._mark()
         started = time.monotonic()
@@ -86,6 +87,9 @@ class Attempt:
         desk, lane, now = self._run.route.desk, self._order.batch.lane, self._clock.now()
         await desk.look(lane, now)
         return desk.suspensions.of_message(lane, self._message.address, now) is not None
+
+    def _is_too_late(self) -> bool:
+        return is_closed(self._bulk.options.window, self._clock.now())
 
     def _mark(self) -> asyncio.Future[bool]:
         """From its commit on a cut-off attempt is known to be ambiguous. Runs beside MAIL and RCPT."""

@@ -111,6 +111,8 @@ class WaitReason(StrEnum):
     """Why nothing of it is sent just now."""
 
     NOT_STARTED = "not_started"
+    SCHEDULED = "scheduled"
+    OUTSIDE_WINDOW = "outside_window"
     HELD = "held"
     TEMPORAL_AWAY = "temporal_away"
     NO_WORKER = "no_worker"

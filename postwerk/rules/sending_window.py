@@ -43,6 +43,11 @@ def is_open(window: SendingWindow, now: datetime) -> bool:
     return minute < window.end and _has(window, local.date() - _DAY)
 
 
+def is_closed(window: SendingWindow | None, now: datetime) -> bool:
+    """Whether it has a window, and that is not open."""
+    return window is not None and not is_open(window, now)
+
+
 def next_opening(window: SendingWindow, now: datetime) -> datetime:
     """The first moment from `now` on at which it is open, in UTC; `now` itself when it is open already."""
     if is_open(window, now):
@@ -60,11 +65,6 @@ def next_opening(window: SendingWindow, now: datetime) -> datetime:
 def opens_before(window: SendingWindow | None, begin: datetime, end: datetime) -> bool:
     """Whether anything can be sent between the two moments."""
     return window is None or next_opening(window, begin) < end
-
-
-def moved_into(window: SendingWindow | None, at: datetime) -> datetime:
-    """`at`, or the next opening after it."""
-    return at if window is None else next_opening(window, at)
 
 
 def in_words(window: SendingWindow) -> str:
@@ -110,5 +110,3 @@ def _has(window: SendingWindow, day: date) -> bool:
 
 def _zone(window: SendingWindow) -> ZoneInfo:
     return ZoneInfo(window.time_zone)
-
-

@@ -65,7 +65,7 @@ CHANGES = (
     datetime(2028, 2, 29, 0, tzinfo=UTC),  # a leap day
 )
 MOMENTS = st.one_of(
-    st.datetimes(datetime(2026, 1, 1), datetime(2031, 12, 31), timezones=st.just(UTC)),
+    st.integers(0, 5 * 366 * 1440).map(lambda n: datetime(2026, 1, 1, tzinfo=UTC) + n * MINUTE),
     st.builds(
         lambda change, minutes: change + minutes * MINUTE,
         st.sampled_from(CHANGES),
@@ -155,5 +155,7 @@ def test_nothing_can_be_sent_between_two_openings() -> None:
 
 def test_zones_and_words() -> None:
     assert is_time_zone("Europe/Berlin")
-    assert [name for name in ("Europe", "../etc/passwd", "", "CEST", "europe/berlin") if is_time_zone(name)] == []
+    assert [
+        name for name in ("Europe", "../etc/passwd", "", "CEST", "europe/berlin") if is_time_zone(name)
+    ] == []
     assert in_words(a_window("09:00", "24:00", WORK_DAYS[:2])) == "mon,tue 09:00-24:00 Europe/Berlin"

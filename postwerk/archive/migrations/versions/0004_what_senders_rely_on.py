@@ -15,6 +15,7 @@ _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
     "bulk_send": (
         sa.Column("kind", sa.String(), nullable=False, server_default="bulk"),
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
+        sa.Column("begins_at", sa.BigInteger(), nullable=True),
     ),
     "message": (
         sa.Column("late", sa.Boolean(), nullable=False, server_default=sa.false()),
@@ -90,6 +91,8 @@ def _create_tables_of_callers() -> None:
         sa.Column("changed_at", sa.BigInteger(), nullable=True),
         sa.Column("last_at", sa.BigInteger(), nullable=True),
         sa.Column("last_bulk_id", sa.String(), nullable=False),
+        sa.Column("changes", sa.Integer(), nullable=False),
+        sa.Column("told", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
 
