@@ -16,7 +16,7 @@ from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
-from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
+from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
 from api.request_schemas import BulkSendRequest
@@ -169,6 +169,7 @@ def _complete_openapi(app: FastAPI) -> None:
                     (SuspensionOrder, "validation"),
                     (QueueOrder, "validation"),
                     (ReasonOrder, "validation"),
+                    (StartOrder, "validation"),
                     (RetryFailedOrder, "validation"),
                     (Problem, "serialization"),
                 ],

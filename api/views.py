@@ -16,6 +16,7 @@ from api.schemas import (
     RetryView,
     Taken,
     WaitsFor,
+    WindowView,
 )
 from api.suppression_schemas import RefusedAddress, SuppressionsTaken, SuppressionView
 from api.taking.storing import Tally
@@ -24,6 +25,8 @@ from postwerk.archive.reads import BulkSend
 from postwerk.archive.suppressions import Suppression
 from postwerk.contracts.options import Notify
 from postwerk.contracts.states import BulkState
+from postwerk.contracts.windows import SendingWindow
+from postwerk.rules.sending_window import clock
 from workflows.names import bulk_workflow_id
 
 
@@ -132,7 +135,10 @@ def bulk_send_view(
         accepted_at=send.accepted_at,
         started_at=send.started_at,
         finished_at=send.finished_at,
+        send_at=send.begins_at or send.options.send_at,
         deadline=send.deadline,
+        expires_at=send.options.expires_at,
+        window=_window(send.options.window),
         retry=RetryView(
             initial=retry.initial.total_seconds(),
             factor=retry.factor,
@@ -152,6 +158,13 @@ def bulk_send_view(
         workflow_id=bulk_workflow_id(send.id),
         links=links(request, parts, send.id),
     )
+
+
+def _window(window: SendingWindow | None) -> WindowView | None:
+    if window is None:
+        return None
+    start, end = clock(window.start), clock(window.end)
+    return WindowView(days=list(window.days), start=start, end=end, time_zone=window.time_zone)
 
 
 def _notify(wanted: Notify | None) -> NotifyView | None:

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
+from api.beginning import close_list, read_start
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of
@@ -25,7 +26,7 @@ from api.views import bulk_send_view, checked, taken
 from api.waiting import waits_of_sends
 from api.who import By, owner_of
 from postwerk.archive import reads
-from postwerk.archive.intake import NewBulkSend, queue_bulk_send
+from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.starting import start_order
@@ -38,6 +39,11 @@ _BODY: dict[str, Any] = {
     }
 }
 
+_START: dict[str, Any] = {
+    "requestBody": {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/StartOrder"}}},
+    }
+}
 _REASON: dict[str, Any] = {
     "requestBody": {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ReasonOrder"}}},
@@ -94,9 +100,10 @@ async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[m
 async def _begin(parts: Parts, new: NewBulkSend, tally: Tally, keep_open: bool) -> BulkState:
     if keep_open:
         return BulkState.OPEN
-    order = start_order(new.id, tally.accepted, new.options, tally.batches)
+    begins_at = new.options.send_at
+    order = start_order(new.id, tally.accepted, new.options, tally.batches, send_at=begins_at)
     await parts.starter.start(order, new.name)
-    return BulkState.QUEUED
+    return BulkState.SCHEDULED if begins_at else BulkState.QUEUED
 
 
 @router.get("", response_model=BulkSendList, responses=problems(422, 503))
@@ -125,18 +132,25 @@ async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
 
 
 @router.post(
-    "/{bulk_id}/start", status_code=202, response_model=BulkSendView, responses=problems(404, 409, 422, 503)
+    "/{bulk_id}/start",
+    status_code=202,
+    response_model=BulkSendView,
+    responses=problems(400, 404, 409, 413, 422, 503),
+    openapi_extra=_START,
 )
 async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
-    """Close the list of an open bulk send and start it. Calling it again changes nothing."""
-    bulk_id = bulk_id_of(bulk_id)
+    """Close the list of an open bulk send and start it, or have it begin at `send_at`.
+
+    Calling it again changes nothing.
+    """
+    bulk_id, order = bulk_id_of(bulk_id), await read_start(request)
     async with parts.archive.writing() as connection:
         send = await reads.bulk_send(connection, bulk_id)
         if send.state is BulkState.OPEN and not send.accepted:
             raise InvalidRequest("It has no recipients yet.", code="no_recipients")
         if send.state in ENDED or send.state is BulkState.CANCELLING:
             raise Conflict(f"This bulk send is {send.state}.")
-        queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
+        queued = await close_list(connection, send, order, parts.now())
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
     return await view_of(request, parts, bulk_id)

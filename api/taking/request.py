@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
 from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest
+from api.taking.times import check_times, read_times
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
@@ -78,7 +79,7 @@ def new_bulk_send(
         id=new_bulk_id(),
         name=check_name(request.name),
         content=_content(request),
-        options=_options(request, defaults, relays),
+        options=_in_time(_options(request, defaults, relays), request, now),
         metadata=request.metadata,
         created_at=now,
         owner=owner,
@@ -123,6 +124,15 @@ def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collecti
         on_ambiguous=request.on_ambiguous,
         notify=_notify(request.notify),
     )
+
+
+def _in_time(options: BulkOptions, request: BulkSendRequest, now: datetime) -> BulkOptions:
+    if request.send_at is None and request.expires_at is None and request.window is None:
+        return options
+    times = read_times(request.send_at, request.expires_at, request.window, now)
+    options = options.model_copy(update=times)
+    check_times(options, options.send_at or now, now)
+    return options
 
 
 def read_rate(given: str | None) -> str | None:
