@@ -88,7 +88,7 @@ def read_time_zone(given: str, pointer: str) -> str:
 
 
 def check_times(options: BulkOptions, begin: datetime, now: datetime, end: datetime | None = None) -> None:
-    """Refuse what could send nothing from its beginning to `end` (None: of its time). Raises InvalidRequest."""
+    """Raises InvalidRequest if it could send nothing until `end` (None: that of its time)."""
     expires_at, window = options.expires_at, options.window
     if expires_at is not None and expires_at <= max(begin, now):
         raise InvalidRequest(

@@ -39,7 +39,7 @@ async def a_stored_bulk_send(
     content: Content | None = None,
     **options: Any,
 ) -> BulkSendInput:
-    """A queued bulk send, planned, and the order that starts its workflow."""
+    """A queued bulk send, planned, and the order that starts its workflow; with `send_at` a scheduled one."""
     now = datetime.now(UTC)
     chosen = BulkOptions(**options)
     bulk_id = new_bulk_id()
@@ -48,5 +48,7 @@ async def a_stored_bulk_send(
         await store_bulk_send(connection, new, BulkState.STORING)
         await add_recipients(connection, bulk_id, [a_recipient(address) for address in addresses])
         await queue_bulk_send(connection, bulk_id, now, chosen)
+        if chosen.send_at is not None:
+            return start_order(bulk_id, len(addresses), chosen, None, send_at=chosen.send_at)
         plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child, now=now, shard=0)
     return start_order(bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None)
