@@ -27,6 +27,7 @@ from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
 from activities.operations import OperationActivities
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from activities.recurring import RecurringActivities
 from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
@@ -97,6 +98,7 @@ def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:
 def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
     operations = OperationActivities(parts)
+    recurring = RecurringActivities(parts)
     notices = NoticeActivities(parts, Speaker(settings.ehlo_name, settings.public_url))
     return Worker(
         client,
@@ -122,6 +124,8 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
             operations.carry_out_operation,
             operations.tell_batches,
             operations.next_run,
+            recurring.model_to_copy,
+            recurring.copy_model,
             notices.tell_failures,
             notices.tell_delay,
             notices.tell_end,

@@ -29,10 +29,12 @@ from api.routes import (
     messages,
     operations,
     queue,
+    schedules,
     suppressions,
     suspensions,
     uploads,
 )
+from api.schedule_schemas import ScheduleChange, ScheduleRequest
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
 from postwerk.archive.engine import Archive
@@ -51,6 +53,7 @@ _ROOMS = (
     queue,
     operations,
     lanes,
+    schedules,
     suspensions,
     suppressions,
     audit,
@@ -170,6 +173,8 @@ def _complete_openapi(app: FastAPI) -> None:
                     (QueueOrder, "validation"),
                     (ReasonOrder, "validation"),
                     (StartOrder, "validation"),
+                    (ScheduleRequest, "validation"),
+                    (ScheduleChange, "validation"),
                     (RetryFailedOrder, "validation"),
                     (Problem, "serialization"),
                 ],

@@ -15,6 +15,7 @@ from api.operator import Operator
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
+from api.schedule_keeping import ScheduleKeeper
 from api.starting import Starter
 from api.waking import Waker
 from postwerk.archive.engine import Archive
@@ -62,6 +63,7 @@ class Parts:
         self.client = client
         self.config = config
         self.starter = Starter(archive, client, config.task_queue)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)

@@ -20,7 +20,7 @@ _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], list[msgspec.Raw]]:
     """The fields without the list named `listed`, and its entries. Raises MalformedBody, InvalidRequest."""
-    fields = _top_level(body)
+    fields = top_level(body)
     entries = _list(listed, fields.pop(listed, None))
     document = {name: _value(name, raw) for name, raw in fields.items()}
     if b"\\u0000" in body:
@@ -30,7 +30,8 @@ def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], 
     return document, entries
 
 
-def _top_level(body: bytes) -> dict[str, msgspec.Raw]:
+def top_level(body: bytes) -> dict[str, msgspec.Raw]:
+    """The fields as bytes. Raises MalformedBody, InvalidRequest."""
     try:
         return _fields.decode(body)
     except msgspec.ValidationError as error:
