@@ -108,6 +108,7 @@ def read_spec(given: SpecRequest, now: datetime) -> ScheduleSpec:
     every = None
     if given.every is not None:
         every = bounded_duration(given.every, SHORTEST, LONGEST, pointer="#/spec/every")
+        every = timedelta(seconds=round(every.total_seconds()))  # Temporal knows no parts of a second
     return ScheduleSpec(
         cron="" if given.cron is None else normal_cron(given.cron, pointer="#/spec/cron"),
         every=every,
