@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, WithJsonSchema
 from api.request_schemas import DurationInput, JsonObject
 from postwerk.contracts.schedules import ScheduleState
 
-_BULK_SEND = {"$ref": "#/components/schemas/BulkSendRequest"}
+_BULK_SEND = {"type": "object", "description": "a BulkSendRequest"}
 BulkSendInput = Annotated[JsonObject, WithJsonSchema(_BULK_SEND)]
 """Read apart: its recipients may be many."""
 

@@ -56,7 +56,7 @@ def wait_of_message(
     suspended = around.suspensions.of_message(message.lane, message.address, around.now)
     if next_at is not None:
         next_at = _latest(next_at, around.lane(message.lane), around.relay, around.now, suspended)
-        next_at = _within(send, next_at)
+        next_at = _within(send, next_at, around.now)
     if message.state is MessageState.SENDING:
         return MessageWait(next_at, None)
     found = wait_before_lanes(send, around)
@@ -138,11 +138,12 @@ def _wait_of_window(send: BulkSend, now: datetime) -> WaitsFor | None:
     return WaitsFor(reason=WaitReason.OUTSIDE_WINDOW, until=at, detail=detail)
 
 
-def _within(send: BulkSend, at: datetime | None) -> datetime | None:
+def _within(send: BulkSend, at: datetime | None, now: datetime) -> datetime | None:
     """The first moment from `at` on inside the send's window; None when its time is over by then."""
-    if at is None or send.options.window is None:
+    window = send.options.window
+    if at is None or window is None or (at <= now and is_open(window, now)):
         return at
-    opens = next_opening(send.options.window, at)
+    opens = next_opening(window, max(at, now))
     return opens if send.deadline is None or opens < send.deadline else None
 
 
@@ -171,7 +172,7 @@ def _wait_of_relay(around: Surroundings) -> WaitsFor | None:
 def _own_wait(message: Message, send: BulkSend, around: Surroundings) -> WaitsFor:
     """Its lane's rest or its own time, whichever is later; else a pace; else it is due."""
     now, lane = around.now, around.lane(message.lane)
-    own = _within(send, message.next_attempt_at) or message.next_attempt_at
+    own = _within(send, message.next_attempt_at, now) or message.next_attempt_at
     suspended = around.suspensions.of_message(message.lane, message.address, now)
     rest = _longer(_wait_of_lane(lane, now), _suspended(message.lane, suspended, now))
     if own is not None and own > now and (rest is None or own > _until(rest)):
@@ -188,7 +189,7 @@ def _wait_of_deferred(send: BulkSend, deferred: NextDeferred, around: Surroundin
     lane, now = around.lane(deferred.lane), around.now
     suspended = around.suspensions.of_message(deferred.lane, deferred.address, now)
     at = _latest(deferred.at or now, lane, around.relay, now, suspended)
-    at = _within(send, at) or at
+    at = _within(send, at, now) or at
     rest = _longer(_wait_of_lane(lane, now), _suspended(deferred.lane, suspended, now))
     if rest and _until(rest) >= at:
         return rest

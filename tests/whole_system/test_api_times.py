@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from api import bulk_orders, following
+from postwerk.archive.audit import audit_entries
 from postwerk.archive.engine import Archive
-from tests.support.api import Door, open_door
+from tests.support.api import Door, a_bulk_send, open_door
 
 ROOT = Path(__file__).parents[2]
 DAY = timedelta(days=1)
@@ -120,12 +121,7 @@ async def test_it_expires_after_it_begins(door: Door) -> None:
 
 @pytest.mark.parametrize("dry_run", ["", "?dry_run=true"])
 async def test_a_window_that_does_not_open_in_its_time_is_refused(door: Door, dry_run: str) -> None:
-    friday_night = {"send_at": "2031-01-03T19:00:00+01:00", "deadline": "2d", "window": WINDOW}
-    from tests.support.api import a_bulk_send
-
-    if datetime.now(UTC).year > 2029:  # the furthest beginning is five years ahead
-        pytest.skip("the calendar of this test has passed")
-    friday_night["send_at"] = "2030-01-04T19:00:00+01:00"
+    friday_night = {"send_at": "2030-01-04T19:00:00+01:00", "deadline": "2d", "window": WINDOW}
     answer = await door.http.post(f"/v1/bulk-sends{dry_run}", json=a_bulk_send(**friday_night))
     assert answer.status_code == 422
     assert (answer.json()["errors"][0]["pointer"], answer.json()["code"]) == ("#/window", "never_open")
@@ -157,9 +153,11 @@ async def test_times_are_changed_before_it_has_begun(door: Door) -> None:
     assert (shown["send_at"], shown["expires_at"], shown["window"]) == (moved, expires, WINDOW)
     assert shown["deadline"] == expires
     told = [name for _, name in door.temporal.signalled]
-    assert told == ["set_beginning", "set_expiry", "set_deadline"]
-    audit = (await door.http.get("/v1/audit")).json()["data"][0]
-    assert audit["details"]["window"] == [None, "mon,fri 09:00-18:00 Europe/Berlin"]
+    assert told[:3] == ["set_beginning", "set_expiry", "set_deadline"]
+    async with door.archive.reading() as connection:
+        [entry] = await audit_entries(connection, limit=1)
+    assert entry.details is not None
+    assert entry.details["window"] == [None, "mon,fri 09:00-18:00 Europe/Berlin"]
     back = (await patch(door, bulk_id, expires_at=None, window=None)).json()
     assert (back["expires_at"], back["window"]) == (None, None)
     assert moment(back["deadline"]) == moment(moved) + 4 * DAY
