@@ -98,8 +98,18 @@ class Reconciler:
     async def match_scheduled(self) -> None:
         """Those that begin later have a workflow that waits; there may be many, and for years."""
         for bulk_id in await self._in_states(BulkState.SCHEDULED):
-            if bulk_id not in self._known and await _guarded(bulk_id, partial(self._match, bulk_id)):
-                self._known[bulk_id] = self._now
+            if bulk_id not in self._known:
+                await _guarded(bulk_id, partial(self._match_scheduled, bulk_id))
+
+    async def _match_scheduled(self, bulk_id: str) -> None:
+        """One that never had its workflow gets it; one that lost it too."""
+        standing = await standing_of(self._client, bulk_id)
+        if standing in (Standing.RUNNING, Standing.PAUSED):
+            self._known[bulk_id] = self._now
+        elif standing is Standing.LOST:
+            await self._start(bulk_id)
+        else:
+            await self._match(bulk_id)
 
     async def match_schedules(self) -> None:
         """What Temporal has not heard of schedules; now and then, whether it has them all."""
@@ -182,11 +192,8 @@ class Reconciler:
             return await reads.bulk_sends_under_way(connection, states)
 
 
-async def _guarded(what: str, do: Callable[[], Awaitable[object]]) -> bool:
-    """Whether it was done."""
+async def _guarded(what: str, do: Callable[[], Awaitable[object]]) -> None:
     try:
         await do()
     except Exception as error:  # noqa: BLE001  one send's trouble must not keep the others waiting
         log.warning("reconciling %s failed, tried again soon: %s", what, type(error).__name__)
-        return False
-    return True

@@ -100,10 +100,9 @@ async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[m
 async def _begin(parts: Parts, new: NewBulkSend, tally: Tally, keep_open: bool) -> BulkState:
     if keep_open:
         return BulkState.OPEN
-    begins_at = new.options.send_at
-    order = start_order(new.id, tally.accepted, new.options, tally.batches, send_at=begins_at)
+    order = start_order(new.id, tally.accepted, new.options, tally.batches)
     await parts.starter.start(order, new.name)
-    return BulkState.SCHEDULED if begins_at else BulkState.QUEUED
+    return BulkState.SCHEDULED if order.send_at else BulkState.QUEUED
 
 
 @router.get("", response_model=BulkSendList, responses=problems(422, 503))

@@ -21,8 +21,10 @@ def start_order(
 ) -> BulkSendInput:
     """`left` is what a send that ran before has left of its deadline; that run's batches are not repeated.
 
-    `send_at` of one that has not begun and is to begin then.
+    `send_at` of one that has not begun and is to begin at another time than its options said first.
     """
+    if left is None and not again:
+        send_at = send_at or options.send_at
     notify = options.notify or Notify(to=(), mode=NotifyMode.NONE)
     failure = notify.tells(NotifyOn.FAILURE)
     return BulkSendInput(
@@ -35,6 +37,6 @@ def start_order(
         tell_end=failure or notify.tells(NotifyOn.COMPLETION),
         first_batch=first_batch,
         again=again,
-        send_at=send_at,
+        send_at=None if again else send_at,
         expires_at=options.expires_at,
     )

@@ -57,7 +57,7 @@ async def a_stored_bulk_send(
         await add_recipients(connection, bulk_id, [a_recipient(address) for address in addresses])
         await queue_bulk_send(connection, bulk_id, now, chosen)
         if chosen.send_at is not None:
-            return start_order(bulk_id, len(addresses), chosen, None, send_at=chosen.send_at)
+            return start_order(bulk_id, len(addresses), chosen, None)
         plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child, now=now, shard=0)
     return start_order(bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None)
 

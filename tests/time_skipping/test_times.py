@@ -350,3 +350,24 @@ async def test_a_window_that_is_taken_away_lets_waiting_mail_go(
         await story.handle.signal("look_again")
         await story.handle.result()
         assert is_exactly((await moments_of(archive, bulk_id))[0] - woken_at, timedelta(0))
+
+
+async def test_a_run_that_is_under_way_stops_when_the_window_closes(archive: Archive) -> None:
+    """Three seconds before the end, two messages a second: the rest goes the next morning."""
+    window = a_window(8, 9)
+    begins = datetime(2027, 3, 1, 8, 59, 57, tzinfo=BERLIN)
+    addresses = [f"ok+{n}@example.com" for n in range(12)]
+    async with a_story(
+        archive, *addresses, send_at=begins, window=window, rate="2/s", recipients_per_child=12
+    ) as story:
+        await story.handle.result()
+        tried = [(await moments_of(archive, story.order.bulk_id, seq))[0] for seq in range(1, 13)]
+        assert [at for at in tried if not is_open(window, at)] == []
+        days = sorted(at.astimezone(BERLIN).day for at in tried)
+        assert 1 <= days.count(1) <= 8
+        assert days.count(1) + days.count(2) == 12
+        assert min(at for at in tried if at.astimezone(BERLIN).day == 2) - begins <= 23 * HOUR + MINUTE
+        send = await send_of(archive, story.order.bulk_id)
+        assert send.counts[MessageState.DELIVERED] == 12
+        attempts = [(await message_of(archive, story.order.bulk_id, seq)).attempts for seq in range(1, 13)]
+        assert attempts == [1] * 12

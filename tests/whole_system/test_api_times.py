@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from api import bulk_orders, following
+from api.reconciler import Reconciler
 from postwerk.archive.audit import audit_entries
 from postwerk.archive.engine import Archive
 from tests.support.api import Door, a_bulk_send, open_door
@@ -242,3 +243,25 @@ async def test_the_examples_of_the_page_are_taken(door: Door, path: str, body: d
 
 def test_the_page_has_its_examples() -> None:
     assert [path for path, _ in examples()] == ["/v1/bulk-sends"] * 3 + ["/v1/schedules"] * 2
+
+
+async def test_a_scheduled_send_without_its_workflow_gets_it(door: Door) -> None:
+    door.temporal.away = True
+    answer = (await door.send(send_at=ahead(3 * DAY))).json()
+    assert (answer["status"], door.temporal.started) == ("scheduled", {})
+    door.temporal.away = False
+    reconciler = Reconciler(door.archive, door.parts.client, "q")
+    await reconciler.look(datetime.now(UTC))
+    order = door.temporal.started.pop(answer["workflow_id"])
+    assert order.send_at == moment((await view(door, answer["id"]))["send_at"])
+    await reconciler.look(datetime.now(UTC) + timedelta(minutes=6))  # lost: believed for five minutes
+    assert list(door.temporal.started) == [answer["workflow_id"]]
+
+
+async def test_a_scheduled_send_whose_workflow_is_terminated_ends_cancelled(door: Door) -> None:
+    answer = (await door.send(send_at=ahead(3 * DAY))).json()
+    door.temporal.terminated.add(answer["workflow_id"])
+    reconciler = Reconciler(door.archive, door.parts.client, "q")
+    await reconciler.look(datetime.now(UTC))
+    await reconciler.look(datetime.now(UTC))
+    assert (await view(door, answer["id"]))["state"] == "cancelled"
