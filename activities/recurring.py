@@ -11,7 +11,7 @@ from activities.parts import WorkerParts
 from postwerk.archive import firing
 from postwerk.contracts.queue import NextRun
 from postwerk.contracts.schedules import Firing, ModelCopy
-from postwerk.errors import NotFound
+from postwerk.errors import NotFound, QuotaExceeded
 
 
 class RecurringActivities:
@@ -34,3 +34,5 @@ class RecurringActivities:
                 return await firing.copy_model(self._parts.archive, order, ActivityClock().now())
             except NotFound as error:
                 raise ApplicationError(error.message, type="NotFound", non_retryable=True) from None
+            except QuotaExceeded as error:  # left out: it would be in the way of its next time
+                raise ApplicationError(error.message, type="QuotaExceeded", non_retryable=True) from None

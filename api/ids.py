@@ -17,6 +17,7 @@ _BULK_ID = re.compile(_BULK, re.ASCII)
 _OPERATION_ID = re.compile(rf"op_{_NUMBER}", re.ASCII)
 _SCHEDULE_ID = re.compile(rf"sch_{_NUMBER}", re.ASCII)
 _SUSPENSION_ID = re.compile(f"sus_{_NUMBER}", re.ASCII)
+_API_KEY_ID = re.compile(f"key_{_NUMBER}", re.ASCII)
 _ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
@@ -32,6 +33,13 @@ def schedule_id_of(text: str) -> str:
     """The id if it is one. Raises NotFound."""
     if not _SCHEDULE_ID.fullmatch(text):
         raise NotFound("There is no schedule with this id.")
+    return text
+
+
+def api_key_id_of(text: str) -> str:
+    """The id if it is one. Raises NotFound."""
+    if not _API_KEY_ID.fullmatch(text):
+        raise NotFound("There is no API key with this id.")
     return text
 
 

@@ -12,6 +12,7 @@ from api.schedule_schemas import ScheduleChange, ScheduleFired, ScheduleRequest
 from api.starting import PATIENCE, TEMPORAL_AWAY
 from api.taking.order_body import check_words
 from api.taking.schedules import GivenModel, read_spec, store_model
+from api.who import Caller
 from postwerk.archive import schedules
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.ids import bulk_id_at, new_id
@@ -25,16 +26,16 @@ log = logging.getLogger("postwerk.api")
 
 
 async def create(
-    parts: Parts, wanted: ScheduleRequest, model: GivenModel, actor: Actor, owner: str
+    parts: Parts, wanted: ScheduleRequest, model: GivenModel, actor: Actor, caller: Caller
 ) -> Schedule:
-    """Raises InvalidRequest, and then nothing is stored."""
+    """Raises InvalidRequest, Forbidden; then nothing is stored."""
     now = parts.now()
     spec, name = read_spec(wanted.spec, now), check_name(wanted.name)
-    model_id = await store_model(parts, model, owner)
+    model_id = await store_model(parts, model, caller.owner, caller)
     made = Schedule(
         id=new_id("sch"),
         name=name,
-        owner=owner,
+        owner=caller.owner,
         spec=spec,
         model_id=model_id,
         state=ScheduleState.ACTIVE,
@@ -54,9 +55,14 @@ async def create(
 
 
 async def change(
-    parts: Parts, schedule_id: str, wanted: ScheduleChange, model: GivenModel | None, actor: Actor
+    parts: Parts,
+    schedule_id: str,
+    wanted: ScheduleChange,
+    model: GivenModel | None,
+    actor: Actor,
+    caller: Caller,
 ) -> None:
-    """Raises NotFound, InvalidRequest."""
+    """Raises NotFound, InvalidRequest, Forbidden."""
     given = wanted.model_fields_set - {"reason"}
     if not given:
         raise InvalidRequest("Name at least one field to change.", code="nothing_to_change")
@@ -64,7 +70,7 @@ async def change(
         check_words(wanted.reason, "#/reason")
     async with parts.archive.reading() as connection:
         before = await schedules.schedule(connection, schedule_id)
-    values = await _new_values(parts, before, wanted, model)
+    values = await _new_values(parts, before, wanted, model, caller)
     async with parts.archive.writing() as connection:
         now = parts.now()
         await schedules.change_schedule(connection, schedule_id, now, **values)
@@ -82,7 +88,7 @@ async def change(
 
 
 async def _new_values(
-    parts: Parts, before: Schedule, wanted: ScheduleChange, model: GivenModel | None
+    parts: Parts, before: Schedule, wanted: ScheduleChange, model: GivenModel | None, caller: Caller
 ) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if "name" in wanted.model_fields_set:
@@ -94,7 +100,7 @@ async def _new_values(
     if "bulk_send" in wanted.model_fields_set:
         if model is None:
             raise InvalidRequest("Say what is sent.", pointer="#/bulk_send", code="missing")
-        values["model_id"] = await store_model(parts, model, before.owner)
+        values["model_id"] = await store_model(parts, model, before.owner, caller)
     return values
 
 

@@ -21,7 +21,7 @@ from api.schedule_schemas import (
 )
 from api.schedule_views import schedule_view, times_of
 from api.taking.schedules import read_schedule
-from api.who import By, owner_of
+from api.who import By, WhoCalls
 from postwerk.archive import schedules
 from postwerk.contracts.schedules import ScheduleState
 from postwerk.errors import InvalidRequest
@@ -41,7 +41,9 @@ def _body(shape: str, *, required: bool = True) -> dict[str, Any]:
     responses=problems(400, 413, 415, 422, 503),
     openapi_extra=_body("ScheduleRequest"),
 )
-async def create(request: Request, response: Response, parts: UseParts, actor: By) -> ScheduleView:
+async def create(
+    request: Request, response: Response, parts: UseParts, actor: By, caller: WhoCalls
+) -> ScheduleView:
     """Send the same again and again: a fresh bulk send is made at each of its times.
 
     Once this answered 202 the schedule is stored and survives any crash; while Temporal is away it is
@@ -52,7 +54,7 @@ async def create(request: Request, response: Response, parts: UseParts, actor: B
     wanted, model = await read_schedule(request, ScheduleRequest, parts.config.max_body_bytes)
     if model is None:
         raise InvalidRequest("Say what is sent.", pointer="#/bulk_send", code="missing")
-    made = await schedule_orders.create(parts, wanted, model, actor, owner_of(request))
+    made = await schedule_orders.create(parts, wanted, model, actor, caller)
     answer = await _view(request, parts, made.id)
     response.headers["Location"] = answer.links["self"]
     return answer
@@ -90,12 +92,14 @@ async def show(request: Request, parts: UseParts, schedule_id: str) -> ScheduleV
     responses=problems(400, 404, 409, 413, 415, 422, 503),
     openapi_extra=_body("ScheduleChange"),
 )
-async def change(request: Request, parts: UseParts, actor: By, schedule_id: str) -> ScheduleView:
+async def change(
+    request: Request, parts: UseParts, actor: By, caller: WhoCalls, schedule_id: str
+) -> ScheduleView:
     """Change its name, its times, or what is sent; sends that are made already stay as they are."""
     only_parameters(request)
     schedule_id = schedule_id_of(schedule_id)
     wanted, model = await read_schedule(request, ScheduleChange, parts.config.max_body_bytes)
-    await schedule_orders.change(parts, schedule_id, wanted, model, actor)
+    await schedule_orders.change(parts, schedule_id, wanted, model, actor, caller)
     return await _view(request, parts, schedule_id)
 
 

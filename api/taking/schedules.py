@@ -21,9 +21,11 @@ from api.taking.json_body import read_json, top_level
 from api.taking.request import new_bulk_send, read_fields, read_request
 from api.taking.storing import store_request
 from api.taking.times import read_moment, read_time_zone
+from api.who import Caller
 from postwerk.contracts.schedules import ScheduleSpec
 from postwerk.contracts.states import SendKind
-from postwerk.errors import InvalidRequest
+from postwerk.errors import Forbidden, InvalidRequest
+from postwerk.rules.api_keys import check_from
 from postwerk.rules.cron import normal_cron
 from postwerk.rules.durations import bounded_duration
 
@@ -74,14 +76,17 @@ def _model_request(fields: dict[str, Any]) -> BulkSendRequest:
     return read_request(fields)
 
 
-async def store_model(parts: Parts, model: GivenModel, owner: str) -> str:
-    """Store it with its recipients, never to be sent itself; answers its id. Raises InvalidRequest.
+async def store_model(parts: Parts, model: GivenModel, owner: str, caller: Caller) -> str:
+    """Store it with its recipients, never to be sent itself; answers its id.
+
+    Raises InvalidRequest, and Forbidden: the caller may not send from there.
 
     Every recipient has to be right: nobody sees the answer of the sends to come.
     """
     with within(MODEL):
         config = parts.config
         new = new_bulk_send(model.request, config.retry, config.relay_names, parts.now(), owner=owner)
+        check_from(caller.domains, new.content)
         if not model.entries:
             raise InvalidRequest("There are no recipients.", pointer="#/recipients", code="missing")
         await store_request(
@@ -138,6 +143,6 @@ def within(place: str) -> Iterator[None]:
     except InvalidFields as error:
         error.errors = [{**one, "pointer": place + one["pointer"][1:]} for one in error.errors]
         raise
-    except InvalidRequest as error:
+    except (InvalidRequest, Forbidden) as error:
         error.pointer = place + error.pointer[1:]
         raise

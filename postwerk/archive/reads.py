@@ -161,18 +161,30 @@ async def bulk_sends(
     connection: AsyncConnection,
     *,
     states: Sequence[BulkState] = (),
+    owner: str | None = None,
     limit: int = 50,
     after: str | None = None,
 ) -> list[BulkSend]:
-    """The newest first; `after` is the id of the last one seen (ids are in order of time)."""
+    """The newest first, of one `owner` or of all; `after` is the id of the last one seen (ids are in order
+    of time)."""
     query = _SELECT_BULK_SEND.order_by(_BULK.id.desc()).limit(limit)
     if states:
         query = query.where(_BULK.state.in_([state.value for state in states]))
+    if owner is not None:
+        query = query.where(_BULK.owner == owner)
     if after:
         query = query.where(_BULK.id < after)
     rows = (await connection.execute(query)).all()
     counts = await _counts_by_bulk_send(connection, [row.id for row in rows])
     return [_bulk_send(row, counts.get(row.id, {})) for row in rows]
+
+
+async def are_all_of(connection: AsyncConnection, owner: str, ids: Collection[str]) -> bool:
+    """Whether every one of these bulk sends is there and belongs to `owner`."""
+    query = select(func.count()).where(
+        _BULK.id.in_(sorted(set(ids))), _BULK.owner == owner, _BULK.state != BulkState.STORING.value
+    )
+    return (await connection.execute(query)).scalar_one() == len(set(ids))
 
 
 async def bulk_sends_named(connection: AsyncConnection, ids: Collection[str]) -> dict[str, BulkSend]:
