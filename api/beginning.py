@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.operation_orders import read_optional
+from api.operation_orders import order_or_default
 from api.operation_schemas import StartOrder
 from api.taking.times import check_times, read_beginning
 from postwerk.archive import changing
@@ -15,9 +14,9 @@ from postwerk.archive.intake import queue_bulk_send
 from postwerk.archive.reads import BulkSend
 
 
-async def read_start(request: Request) -> StartOrder:
-    """The body of `/start`, which may be left out."""
-    return await read_optional(request, StartOrder)
+def read_start(body: bytes) -> StartOrder:
+    """The body of `/start`, which may be left out. Raises MalformedBody, InvalidRequest."""
+    return order_or_default(body, StartOrder)
 
 
 async def close_list(connection: AsyncConnection, send: BulkSend, order: StartOrder, now: datetime) -> bool:

@@ -62,6 +62,7 @@ def new_bulk_send(
     now: datetime,
     *,
     owner: str = "",
+    bulk_id: str = "",
 ) -> NewBulkSend:
     """What will be stored. Raises InvalidRequest pointing at the field.
 
@@ -76,7 +77,7 @@ def new_bulk_send(
     if request.metadata:
         json_text(request.metadata, "#/metadata")
     return NewBulkSend(
-        id=new_bulk_id(),
+        id=bulk_id or new_bulk_id(),
         name=check_name(request.name),
         content=_content(request),
         options=_in_time(_options(request, defaults, relays), request, now),
