@@ -17,9 +17,10 @@ from api.request_schemas import BulkSendRequest
 from api.taking.request import new_bulk_send
 from api.taking.storing import Remember, Tally, erase_half_stored, store_for_one, store_request
 from api.views import taken
-from api.who import owner_of
+from api.who import caller_of, owner_of
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.states import BulkState
+from postwerk.rules.api_keys import check_from
 from postwerk.rules.recipients import NewRecipient
 from postwerk.rules.starting import start_order
 
@@ -33,7 +34,7 @@ def json_response(answer: BaseModel, status: int, location: str = "") -> Respons
 async def make_bulk_send(
     request: Request, parts: Parts, wanted: BulkSendRequest, entries: Sequence[msgspec.Raw], claim: Claim
 ) -> Response:
-    """A bulk send with the recipients of its request; 202 once it is stored. Raises InvalidRequest."""
+    """A send with the recipients of its request; 202 once it is stored. Raises InvalidRequest, Forbidden."""
     await _clear(parts, claim)
     new = new_bulk_send(
         wanted,
@@ -43,6 +44,7 @@ async def make_bulk_send(
         owner=owner_of(request),
         bulk_id=claim.resource,
     )
+    check_from(caller_of(request).domains, new.content)
     state = BulkState.OPEN if wanted.open else _accepted(new)
     answered = partial(_answer, request, parts, new.id, state, len(entries))
     tally = await store_request(
