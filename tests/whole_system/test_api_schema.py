@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,7 @@ async def _prepare(archive: Archive) -> None:
     await archive.close()
 
 
+@pytest.mark.timeout(900)
 def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     archive = Archive(ArchiveConfig(url=f"sqlite+aiosqlite:///{tmp_path}/archive.db", durability="normal"))
     asyncio.run(_prepare(archive))
