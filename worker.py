@@ -28,6 +28,7 @@ from activities.notices import NoticeActivities, Speaker
 from activities.operations import OperationActivities
 from activities.outfit import Outfit
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
+from activities.recurring import RecurringActivities
 from activities.routes import Route, Routes
 from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
@@ -114,6 +115,7 @@ def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:
 def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
     operations = OperationActivities(parts)
+    recurring = RecurringActivities(parts)
     notices = NoticeActivities(parts, Speaker(settings.ehlo_name, settings.public_url))
     return Worker(
         client,
@@ -121,6 +123,8 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
         workflows=WORKFLOWS,
         activities=[
             bulks.begin_bulk,
+            bulks.schedule_bulk,
+            bulks.set_beginning,
             bulks.plan_bulk,
             bulks.batches_of,
             bulks.hold_bulk,
@@ -138,6 +142,8 @@ def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Work
             operations.carry_out_operation,
             operations.tell_batches,
             operations.next_run,
+            recurring.model_to_copy,
+            recurring.copy_model,
             notices.tell_failures,
             notices.tell_delay,
             notices.tell_end,

@@ -26,6 +26,7 @@ from postwerk.observe import log
 from postwerk.rules.next_wait import next_wait
 from postwerk.rules.reply_class import Decision, Effect, classify
 from postwerk.rules.retry_schedule import is_over, next_attempt_at
+from postwerk.rules.sending_window import is_closed
 from postwerk.smtp.pool import Lease
 
 LONG_ENOUGH_TO_ASK = 0.5
@@ -89,7 +90,7 @@ class Attempt:
 
     async def _is_stopped(self, waited: float) -> bool:
         """A new connection may have taken its time: whoever said stop meanwhile is obeyed (P6)."""
-        if await self._is_suspended():
+        if await self._is_suspended() or self._is_too_late():
             return True
         if waited < LONG_ENOUGH_TO_ASK:
             return False
@@ -105,6 +106,9 @@ class Attempt:
         desk, lane, now = self._run.route.desk, self._order.batch.lane, self._clock.now()
         await desk.look(lane, now)
         return desk.suspensions.of_message(lane, self._message.address, now) is not None
+
+    def _is_too_late(self) -> bool:
+        return is_closed(self._bulk.options.window, self._clock.now())
 
     def _mark(self) -> asyncio.Future[bool]:
         """From its commit on a cut-off attempt is known to be ambiguous. Runs beside MAIL and RCPT."""

@@ -29,12 +29,38 @@ class BulkActivities:
         """Mark it running from now until its deadline; answers the state it is in."""
         assert order.deadline is not None
         async with self._parts.archive.writing() as connection:
-            state = await bulks.begin_bulk(connection, order.bulk_id, now=order.now, deadline=order.deadline)
+            state = await bulks.begin_bulk(
+                connection,
+                order.bulk_id,
+                now=order.now,
+                deadline=order.deadline,
+                begins_at=order.begins_at,
+            )
         if state is None:
             raise ApplicationError(
                 f"The archive holds no bulk send {order.bulk_id}.", type="NotFound", non_retryable=True
             )
         return state.value
+
+    @activity.defn
+    async def schedule_bulk(self, order: BulkOrder) -> None:
+        """It was released before it has begun: it waits until `order.begins_at`."""
+        await self._set_beginning(order, released=True)
+
+    @activity.defn
+    async def set_beginning(self, order: BulkOrder) -> None:
+        """It begins at `order.begins_at`, if it has not begun, and its time is over at `order.deadline`."""
+        await self._set_beginning(order, released=False)
+
+    async def _set_beginning(self, order: BulkOrder, *, released: bool) -> None:
+        assert order.begins_at is not None
+        assert order.deadline is not None
+        async with self._parts.archive.writing() as connection:
+            await bulks.set_beginning(
+                connection, order.bulk_id, order.begins_at, order.deadline, released=released
+            )
+        if released:
+            self._parts.permission.allow(order.bulk_id)
 
     @activity.defn
     async def plan_bulk(self, order: BulkOrder) -> Plan:

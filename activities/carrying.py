@@ -16,8 +16,10 @@ from activities.passed_over import PassedOver
 from activities.permits import Permits
 from postwerk.archive.delivery import DueMessage, due_messages, expire_some
 from postwerk.archive.suppressions import settle_suppressed, suppressed_seqs
+from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.smtp import SESSION_STAGES, Exchange
 from postwerk.contracts.states import MessageState
+from postwerk.rules.sending_window import is_closed
 from postwerk.smtp.pool import Lease
 
 _NOW = timedelta(0)
@@ -168,8 +170,14 @@ class Carriage:
         return not self._halted and await self._may_go_on() and await self._has_message()
 
     @property
+    def options(self) -> BulkOptions:
+        """As this run knows them by now."""
+        return self._run.bulk.options
+
+    @property
     def _halted(self) -> bool:
-        return self.unreachable is not None or self.turned_away or self.moved
+        halted = self.unreachable is not None or self.turned_away or self.moved
+        return halted or is_closed(self.options.window, self._run.clock.now())
 
     async def _has_message(self) -> bool:
         if await self._grew_old() or self._passed_over.may_return():

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.attempt import BatchRun
 from activities.carrying import Carriage
 from activities.clock import ActivityClock
-from activities.coming_back import due_together, when_lane_may_go
+from activities.coming_back import due_together, when_lane_may_go, window_opens
 from activities.consequences import config_words, refusal_of
 from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
@@ -77,6 +77,8 @@ class DeliveryActivities:
                 raise await self._stopped(order, clock)
             bulk = await self._content(order)
             self._check_outfit(order, bulk, clock)
+            if closed_until := window_opens(bulk.options, order.batch, clock.now()):
+                raise deferred_until("outside its sending window", closed_until, order.deadline, clock)
             route = self._route(order, bulk, clock)
             await self._wait_for_relay(order, clock, route.desk)
             carriage = Carriage(BatchRun(self._parts, order, bulk, route, clock))
@@ -228,6 +230,8 @@ class DeliveryActivities:
         if carriage.moved:
             back_at = max(next_at, clock.now())
             raise deferred_until(f"{words}; goes over another relay now", back_at, order.deadline, clock)
+        if closed_until := window_opens(carriage.options, order.batch, max(next_at, clock.now())):
+            raise deferred_until(f"{words}; outside its sending window", closed_until, order.deadline, clock)
         if ends := when_lane_may_go(desk, order.batch, next_at, clock.now()):
             words, next_at = f"{words}; lane is suspended", ends
         lane = desk.state(order.batch.lane)

@@ -20,7 +20,7 @@ from api.gate import Gate
 from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
-from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
+from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
 from api.request_schemas import BulkSendRequest, TemplateRequest
@@ -37,12 +37,14 @@ from api.routes import (
     messages,
     operations,
     queue,
+    schedules,
     suppressions,
     suspensions,
     templates,
     unsubscribing,
     uploads,
 )
+from api.schedule_schemas import ScheduleChange, ScheduleRequest
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
@@ -67,6 +69,7 @@ _ROOMS = (
     queue,
     operations,
     lanes,
+    schedules,
     suspensions,
     suppressions,
     templates,
@@ -217,6 +220,9 @@ def _complete_openapi(app: FastAPI) -> None:
                     (SuspensionOrder, "validation"),
                     (QueueOrder, "validation"),
                     (ReasonOrder, "validation"),
+                    (StartOrder, "validation"),
+                    (ScheduleRequest, "validation"),
+                    (ScheduleChange, "validation"),
                     (RetryFailedOrder, "validation"),
                     (KeyRequest, "validation"),
                     (KeyChange, "validation"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.dependencies import Parts
@@ -14,7 +15,8 @@ from postwerk.archive import bulks, reads
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.intake import begin_cancel
 from postwerk.archive.reads import BulkSend
-from postwerk.contracts.orders import DeadlineSignal, HoldSignal
+from postwerk.contracts.options import earlier
+from postwerk.contracts.orders import BeginningSignal, DeadlineSignal, ExpirySignal, HoldSignal
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict
 
@@ -94,16 +96,38 @@ async def cancel(parts: Parts, bulk_id: str, reason: str, actor: Actor) -> None:
         await parts.starter.cancel(bulk_id, now)
 
 
-async def set_deadline(parts: Parts, send: BulkSend, deadline: datetime) -> None:
+async def set_deadline(
+    parts: Parts, send: BulkSend, deadline: datetime, expires_at: datetime | None = None
+) -> None:
     """The end of its time, if it is not paused. Raises Unavailable: Temporal is away."""
-    told = await parts.starter.signal(send.id, "set_deadline", DeadlineSignal(deadline=deadline))
+    end = earlier(deadline, expires_at)
+    if await _told(parts, send, "set_deadline", DeadlineSignal(deadline=deadline)):
+        # A paused send's deadline is kept without the time held: there is no telling, and no need to wait.
+        await _until_row(parts, send, lambda row: row.state is BulkState.PAUSED or row.deadline == end)
+
+
+async def set_expiry(parts: Parts, send: BulkSend, expires_at: datetime | None) -> None:
+    """The moment at which what is left of it expires. Raises Unavailable."""
+    if await _told(parts, send, "set_expiry", ExpirySignal(expires_at=expires_at)) and expires_at:
+        await _until_row(parts, send, lambda row: row.deadline is None or row.deadline <= expires_at)
+
+
+async def set_beginning(parts: Parts, send: BulkSend, send_at: datetime) -> None:
+    """When it begins. Raises Unavailable."""
+    if await _told(parts, send, "set_beginning", BeginningSignal(send_at=send_at)):
+        await _until_row(parts, send, lambda row: row.started_at is not None or row.begins_at == send_at)
+
+
+async def _told(parts: Parts, send: BulkSend, name: str, signal: BaseModel) -> bool:
+    """False when no workflow runs: the archive is all there is to change."""
+    told = await parts.starter.signal(send.id, name, signal)
     if told is None:
-        raise Unavailable("Temporal is away, so the deadline stays as it is; try again soon.")
-    if told:
-        await _until(parts, lambda connection: _has_deadline(connection, send, deadline))
+        raise Unavailable("Temporal is away, so its times stay as they are; try again soon.")
+    return told
 
 
-async def _has_deadline(connection: AsyncConnection, send: BulkSend, deadline: datetime) -> bool:
-    """A paused send's deadline is kept without the time held: there is no telling, and no need to wait."""
-    found = await reads.bulk_send(connection, send.id)
-    return found.state is BulkState.PAUSED or found.deadline == deadline
+async def _until_row(parts: Parts, send: BulkSend, is_so: Callable[[BulkSend], bool]) -> None:
+    async def look(connection: AsyncConnection) -> bool:
+        return is_so(await reads.bulk_send(connection, send.id))
+
+    await _until(parts, look)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from api.request_schemas import DurationInput, RetryInput
+from api.request_schemas import DurationInput, RetryInput, WindowRequest
 
 
 class BulkSendChange(BaseModel):
@@ -21,8 +21,14 @@ class BulkSendChange(BaseModel):
     relay: Annotated[StrictStr, Field(max_length=50)] | None = None
     """Which relay takes the rest of its mail, by a name of the settings; null: the default one."""
     deadline: DurationInput = None
-    """When its time is over: so long after it was accepted ("3d"), or a moment ("2026-12-01T08:00:00Z");
-    null: five days."""
+    """When its time is over: so long after it was accepted or began ("3d"), or a moment
+    ("2026-12-01T08:00:00Z"); null: five days."""
+    send_at: Annotated[StrictStr, Field(max_length=50)] | None = None
+    """When it begins, earlier or later, as long as it has not begun; null: now."""
+    expires_at: Annotated[StrictStr, Field(max_length=50)] | None = None
+    """What is not delivered by then ends `expired`; null: only the deadline counts."""
+    window: WindowRequest | None = None
+    """When it may be sent, also for mail that waits already; null: at any time."""
     name: Annotated[StrictStr, Field(max_length=200)] | None = None
     """A title for people; null: none. The Temporal Web UI keeps the first one."""
     reason: Annotated[StrictStr, Field(min_length=1, max_length=500)] | None = None

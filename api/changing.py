@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +12,7 @@ from api.change_schemas import BulkSendChange
 from api.deadlines import read_deadline
 from api.dependencies import ApiConfig
 from api.following import Consequences
+from api.new_times import NewTimes, TimesNow
 from api.request_schemas import RetryRequest
 from api.taking.order_body import check_words
 from api.taking.request import read_rate, read_relay, read_retry
@@ -23,8 +24,19 @@ from postwerk.contracts.options import DEFAULT_DEADLINE, BulkOptions
 from postwerk.errors import InvalidRequest
 from postwerk.rules.pace import Rate
 from postwerk.rules.recipients import check_name
+from postwerk.rules.sending_window import in_words
 
 ACTION = "bulk.change"
+
+
+class Told(NamedTuple):
+    """What a change has to say to the workflow; None: nothing of that."""
+
+    begins_at: datetime | None
+    expires: bool
+    """Whether `expires_at`, which may be None, is news."""
+    expires_at: datetime | None
+    deadline: datetime | None
 
 
 class Change:
@@ -47,19 +59,36 @@ class Change:
             self._options["retry"] = read_retry(wanted.retry or RetryRequest(), config.retry)
         if "relay" in given:
             self._options["relay"] = read_relay(wanted.relay, config.relay_names)
+        self._times = NewTimes(wanted, given, self._deadline)
 
-    def new_deadline(self, send: BulkSend, now: datetime) -> datetime | None:
-        """The end of the send's time, if its workflow is to know of a new one. Raises InvalidRequest."""
-        return self._deadline.moment(send, now) if self._deadline else None
+    @property
+    def moves_times(self) -> bool:
+        """Whether its workflow is to be told: it keeps the timers."""
+        return self._deadline is not None or bool(self._times.given - {"window"})
+
+    def told(self, send: BulkSend, now: datetime) -> Told:
+        """What its workflow is to be told. Raises InvalidRequest, Conflict."""
+        times = self._times.of(send, now)
+        return Told(
+            begins_at=None if times.has_begun or "send_at" not in self._times.given else times.begins_at,
+            expires="expires_at" in self._times.given and send.accepted_at is not None,
+            expires_at=times.options.expires_at,
+            deadline=self._new_deadline(send, times, now),
+        )
+
+    def _new_deadline(self, send: BulkSend, times: TimesNow, now: datetime) -> datetime | None:
+        moved = replace(send, begins_at=times.begins_at) if times.begins_at else send
+        return self._deadline.moment(moved, now) if self._deadline else None
 
     async def apply(
         self, connection: AsyncConnection, bulk_id: str, actor: Actor, now: datetime
     ) -> Consequences:
         """Write it down. In a writing transaction. Raises NotFound, Conflict."""
         send = await changing.bulk_send_to_change(connection, bulk_id)
-        options = send.options.model_copy(update=self._options)
-        if self._deadline is not None:
-            options = options.model_copy(update={"deadline": self._deadline.duration(send, now)})
+        times = self._times.of(send, now)
+        options = times.options.model_copy(update=self._options)
+        if times.begins_at and times.deadline and not times.has_begun:
+            await bulks.set_beginning(connection, bulk_id, times.begins_at, times.deadline, released=False)
         if options != send.options:
             await changing.change_options(connection, bulk_id, options)
             await _settle_differences(connection, bulk_id, send.options, options, now)
@@ -78,6 +107,7 @@ class Change:
         """A schedule that is said again is carried out again: the last time may have been cut short."""
         again = new.retry if "retry" in self._options else None
         wake = again is not None or old.relay != new.relay or _interval(new) < _interval(old)
+        wake = wake or old.window != new.window
         return Consequences(again, wake)
 
 
@@ -107,6 +137,9 @@ def _shown(send: BulkSend) -> dict[str, Any]:
         "retry": options.retry.model_dump(mode="json"),
         "relay": options.relay_name,
         "deadline": options.deadline.total_seconds(),
+        "send_at": options.send_at.isoformat() if options.send_at else None,
+        "expires_at": options.expires_at.isoformat() if options.expires_at else None,
+        "window": in_words(options.window) if options.window else None,
         "name": send.name,
     }
 

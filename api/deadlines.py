@@ -20,14 +20,14 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 @dataclass(frozen=True, slots=True)
 class NewDeadline:
-    """As it was asked for: so long after the send was accepted, or at this moment."""
+    """As it was asked for: so long after the send was accepted or began, or at this moment."""
 
     after: timedelta | None = None
     at: datetime | None = None
 
     def moment(self, send: BulkSend, now: datetime) -> datetime | None:
         """When the send's time is over; None for one that is not accepted yet. Raises InvalidRequest."""
-        if send.accepted_at is None:
+        if send.counts_from is None:
             if self.at is not None:
                 raise InvalidRequest(
                     "It has not been started: give a duration, as it counts from then.",
@@ -35,10 +35,10 @@ class NewDeadline:
                     code="not_accepted",
                 )
             return None
-        moment = self.at or send.accepted_at + (self.after or timedelta(0))
-        if not now < moment <= send.accepted_at + LONGEST_DEADLINE:
+        moment = self.at or send.counts_from + (self.after or timedelta(0))
+        if not max(now, send.counts_from) < moment <= send.counts_from + LONGEST_DEADLINE:
             raise InvalidRequest(
-                "This must lie in the future, at most 30 days after the send was accepted.",
+                "This must lie in the future, at most 30 days after the send was accepted or began.",
                 pointer=POINTER,
                 code="out_of_range",
             )
@@ -47,9 +47,9 @@ class NewDeadline:
     def duration(self, send: BulkSend, now: datetime) -> timedelta:
         """As it is kept among the options: what started again messages get too."""
         moment = self.moment(send, now)
-        if moment is None or send.accepted_at is None:
+        if moment is None or send.counts_from is None:
             return self.after or timedelta(0)
-        return moment - send.accepted_at
+        return moment - send.counts_from
 
 
 def read_deadline(given: Any, default: timedelta) -> NewDeadline:

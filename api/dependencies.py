@@ -18,6 +18,7 @@ from api.operator import Operator
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
+from api.schedule_keeping import ScheduleKeeper
 from api.starting import Starter
 from api.taking.files import FileLimits
 from api.waking import Waker
@@ -86,6 +87,7 @@ class Parts:
         self.client = client
         self.config = config
         self.starter = Starter(archive, client, config.task_queue)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
         self.keys = KeyRing(archive)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)

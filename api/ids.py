@@ -15,6 +15,7 @@ _NUMBER = r"[0-9a-hjkmnp-tv-z]{26}"
 _BULK = rf"bulk_{_NUMBER}"
 _BULK_ID = re.compile(_BULK, re.ASCII)
 _OPERATION_ID = re.compile(rf"op_{_NUMBER}", re.ASCII)
+_SCHEDULE_ID = re.compile(rf"sch_{_NUMBER}", re.ASCII)
 _SUSPENSION_ID = re.compile(f"sus_{_NUMBER}", re.ASCII)
 _INBOUND_ID = re.compile(f"inb_{_NUMBER}", re.ASCII)
 _API_KEY_ID = re.compile(f"key_{_NUMBER}", re.ASCII)
@@ -26,6 +27,13 @@ def suspension_id_of(text: str) -> str:
     """The id if it is one. Raises NotFound."""
     if not _SUSPENSION_ID.fullmatch(text):
         raise NotFound("There is no suspension with this id.")
+    return text
+
+
+def schedule_id_of(text: str) -> str:
+    """The id if it is one. Raises NotFound."""
+    if not _SCHEDULE_ID.fullmatch(text):
+        raise NotFound("There is no schedule with this id.")
     return text
 
 

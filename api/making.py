@@ -36,7 +36,7 @@ def json_response(answer: BaseModel, status: int, location: str = "") -> Respons
 async def make_bulk_send(
     request: Request, parts: Parts, wanted: BulkSendRequest, entries: Sequence[msgspec.Raw], claim: Claim
 ) -> Response:
-    """A bulk send with the recipients of its request; 202 once it is stored. Raises InvalidRequest."""
+    """A send with the recipients of its request; 202 once it is stored. Raises InvalidRequest, Forbidden."""
     await _clear(parts, claim)
     new = new_bulk_send(
         wanted,
@@ -48,7 +48,7 @@ async def make_bulk_send(
         public_url=parts.config.public_url,
     )
     check_from(caller_of(request).domains, new.content)
-    state = BulkState.OPEN if wanted.open else BulkState.QUEUED
+    state = BulkState.OPEN if wanted.open else _accepted(new)
     answered = partial(_answer, request, parts, new, state, len(entries))
     tally = await store_request(
         parts.archive,
@@ -78,7 +78,7 @@ async def make_for_one(
     `also` is done in the same commit.
     """
     await _clear(parts, claim)
-    answered = partial(_answer, request, parts, new, BulkState.QUEUED, 1)
+    answered = partial(_answer, request, parts, new, _accepted(new), 1)
     remember = _rememberer(claim, answered, new)
 
     async def remember_all(connection: AsyncConnection, tally: Tally) -> None:
@@ -105,10 +105,13 @@ def _rememberer(claim: Claim, answered: Callable[[Tally], Response], new: NewBul
     return remember
 
 
+def _accepted(new: NewBulkSend) -> BulkState:
+    return BulkState.SCHEDULED if new.options.send_at else BulkState.QUEUED
+
+
 def send_time(new: NewBulkSend) -> datetime | None:
     """When its mail is to be sent, if it says so."""
-    moment: datetime | None = getattr(new.options, "send_at", None)
-    return moment
+    return new.options.send_at
 
 
 def _answer(

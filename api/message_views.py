@@ -64,6 +64,7 @@ def _deadline(told: MessageInContext) -> datetime | None:
         time_left=None if left is None else timedelta(microseconds=left),
         send_held_at=told.send.held_at,
         now=told.now,
+        expires_at=told.send.options.expires_at,
     )
 
 

@@ -30,14 +30,14 @@ async def read_queue_order(request: Request, verb: Verb) -> tuple[QueueOrder, Qu
 
 async def read_reason(request: Request, *, required: bool) -> str:
     """The reason of an order about one thing; the body may be left out where none is required."""
-    order = _optional(await whole_body(request, MOST_BYTES), ReasonOrder)
+    order = order_or_default(await whole_body(request, MOST_BYTES), ReasonOrder)
     check_reason(order.reason, required=required)
     return order.reason
 
 
 def read_retry_failed(body: bytes, bulk_id: str) -> tuple[RetryFailedOrder, QueueFilter]:
     """Raises as above; the filter has the bulk send and the states in it."""
-    order = _optional(body, RetryFailedOrder)
+    order = order_or_default(body, RetryFailedOrder)
     check_reason(order.reason, required=False)
     narrower = read_filter(order.filter, may_be_empty=True, criteria=NARROWER)
     states = tuple(_failed_state(state, number) for number, state in enumerate(order.states))
@@ -46,7 +46,8 @@ def read_retry_failed(body: bytes, bulk_id: str) -> tuple[RetryFailedOrder, Queu
     return order, narrower.model_copy(update={"bulk": (bulk_id,), "state": tuple(dict.fromkeys(states))})
 
 
-def _optional(body: bytes, kind: type[T]) -> T:
+def order_or_default(body: bytes, kind: type[T]) -> T:
+    """The body as an order; without one, what the order is by default. Raises as above."""
     return read_fields_of(object_of(body), kind) if body else kind()
 
 

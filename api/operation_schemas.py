@@ -43,6 +43,13 @@ class ReasonOrder(_Order):
     """For who looks at it later; required to hold, pause, cancel and expire."""
 
 
+class StartOrder(ReasonOrder):
+    """When an open bulk send begins."""
+
+    send_at: StrictStr | None = None
+    """RFC 3339 with a zone, up to five years ahead; null: at once. Left out: as its request said."""
+
+
 class QueueOrder(ReasonOrder):
     """What is to be done to which messages."""
 

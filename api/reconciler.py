@@ -10,12 +10,14 @@ from functools import partial
 
 from temporalio.client import Client
 
+from api.schedule_keeping import ScheduleKeeper
 from api.starting import Starter
 from postwerk.archive import bulks, reads
 from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
 from postwerk.archive.operations import unfinished_operations
+from postwerk.archive.schedules import give_up_model, unused_models
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
 from workflows.client import start_operation
@@ -52,6 +54,9 @@ class Reconciler:
         self._starter = Starter(archive, client, task_queue)
         self._known: dict[str, datetime] = {}
         """Queued sends that Temporal has for certain; they wait for a worker, not for us."""
+        self._schedules = ScheduleKeeper(archive, client, task_queue)
+        self._schedules_seen = datetime.min.replace(tzinfo=UTC)
+        """When Temporal was last asked whether it still has all of them."""
         self._broken: set[str] = set()
         """Sends whose workflows were found failed once."""
         self._now = datetime.now(UTC)
@@ -64,6 +69,8 @@ class Reconciler:
             self.start_queued,
             self.repeat_cancels,
             self.match_workflows,
+            self.match_scheduled,
+            self.match_schedules,
             self.finish_operations,
             self.erase_broken_off,
             self.forget_answers,
@@ -90,6 +97,33 @@ class Reconciler:
         """What is open in the archive is carried by a workflow that runs, and that knows of a pause."""
         for bulk_id in await self._in_states(BulkState.RUNNING, BulkState.PAUSED):
             await _guarded(bulk_id, partial(self._match, bulk_id))
+
+    async def match_scheduled(self) -> None:
+        """Those that begin later have a workflow that waits; there may be many, and for years."""
+        for bulk_id in await self._in_states(BulkState.SCHEDULED):
+            if bulk_id not in self._known:
+                await _guarded(bulk_id, partial(self._match_scheduled, bulk_id))
+
+    async def _match_scheduled(self, bulk_id: str) -> None:
+        """One that never had its workflow gets it; one that lost it too."""
+        standing = await standing_of(self._client, bulk_id)
+        if standing in (Standing.RUNNING, Standing.PAUSED):
+            self._known[bulk_id] = self._now
+        elif standing is Standing.LOST:
+            await self._start(bulk_id)
+        else:
+            await self._match(bulk_id)
+
+    async def match_schedules(self) -> None:
+        """What Temporal has not heard of schedules; now and then, whether it has them all."""
+        every = self._schedules_seen <= self._now - BELIEVED_FOR
+        before = self._now - STARTED_AFTER
+        for schedule_id in await self._schedules.to_tell(before, all_of_them=False):
+            await _guarded(schedule_id, partial(self._schedules.tell, schedule_id))
+        for schedule_id in await self._schedules.to_tell(before, all_of_them=True) if every else ():
+            await _guarded(schedule_id, partial(self._schedules.restore, schedule_id))
+        if every:
+            self._schedules_seen = self._now
 
     async def _match(self, bulk_id: str) -> None:
         standing = await standing_of(self._client, bulk_id)
@@ -143,6 +177,11 @@ class Reconciler:
         await start_operation(self._client, operation_id, task_queue=self._task_queue)
 
     async def erase_broken_off(self) -> None:
+        async with self._archive.reading() as connection:
+            unused = await unused_models(connection, self._now - BROKEN_OFF_AFTER)
+        for model_id in unused:
+            async with self._archive.writing() as connection:
+                await give_up_model(connection, model_id)
         async with self._archive.reading() as connection:
             broken_off = await reads.bulk_sends_broken_off(connection, self._now - BROKEN_OFF_AFTER)
         for bulk_id in broken_off:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from api.taking.files import GivenFile, PreparedFiles, read_files
 from postwerk.contracts.options import MOST_CONFIG_ERRORS, NotifyMode, NotifyOn, OnAmbiguous
+from postwerk.contracts.windows import Weekday
 
 _MAILBOX = {
     "anyOf": [
@@ -186,6 +187,18 @@ class DkimRequest(_Request):
     selector: StrictStr | None = Field(default=None, max_length=255)
 
 
+class WindowRequest(_Request):
+    """It is sent on these days between these times only, by the clocks of the time zone."""
+
+    days: list[Weekday] = Field(min_length=1, max_length=7)
+    start: StrictStr = Field(max_length=5)
+    """"09:00"."""
+    end: StrictStr = Field(max_length=5)
+    """"18:00"; not after the start: on the next day. "24:00" is midnight."""
+    time_zone: StrictStr = Field(max_length=64)
+    """An IANA name such as "Europe/Berlin"."""
+
+
 class BulkSendRequest(ContentRequest):
     """One content for any number of recipients. `subject`, `text` and `html` are templates."""
 
@@ -199,7 +212,13 @@ class BulkSendRequest(ContentRequest):
     recipients: list[RecipientRequest] = []
     recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
     deadline: DurationInput = None
-    """One minute to seven days; five days if left out."""
+    """One minute to seven days from its beginning; five days if left out."""
+    send_at: StrictStr | None = Field(default=None, max_length=50)
+    """When it begins: RFC 3339 with a zone, up to five years ahead; at once if left out or past."""
+    expires_at: StrictStr | None = Field(default=None, max_length=50)
+    """RFC 3339 with a zone: what is not delivered by then ends `expired`, whatever the deadline says."""
+    window: WindowRequest | None = None
+    """Nothing is tried outside of it."""
     retry: RetryInput = RetryRequest()
     """A preset's name, or a schedule."""
     rate: StrictStr | None = Field(default=None, max_length=50)

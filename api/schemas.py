@@ -12,6 +12,7 @@ from api.request_schemas import JsonObject
 from postwerk.contracts.options import NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.queue import Verb
 from postwerk.contracts.states import BulkState, MessageState
+from postwerk.contracts.windows import Weekday
 
 
 class RefusedRecipient(BaseModel):
@@ -139,6 +140,15 @@ class AutoPauseView(BaseModel):
     min_sent: int
 
 
+class WindowView(BaseModel):
+    """Open on these days between these times, by the clocks of the time zone."""
+
+    days: list[Weekday]
+    start: str
+    end: str
+    time_zone: str
+
+
 class MailboxView(BaseModel):
     """An address with its display name, which may be empty."""
 
@@ -158,6 +168,8 @@ class WaitReason(StrEnum):
     """Why nothing of it is sent just now."""
 
     NOT_STARTED = "not_started"
+    SCHEDULED = "scheduled"
+    OUTSIDE_WINDOW = "outside_window"
     HELD = "held"
     TEMPORAL_AWAY = "temporal_away"
     NO_WORKER = "no_worker"
@@ -212,7 +224,13 @@ class BulkSendView(BaseModel):
     accepted_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    send_at: datetime | None
+    """When one that is to begin later begins, or began; then this is the Date of its messages."""
     deadline: datetime | None
+    expires_at: datetime | None
+    """What is not delivered by then ends `expired`; no held time moves the deadline beyond."""
+    window: WindowView | None
+    """When it is sent at all; null: at any time."""
     retry: RetryView
     rate: str | None
     relay: str

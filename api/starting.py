@@ -86,7 +86,8 @@ class Starter:
         async with self._archive.writing() as connection:
             send = await reads.bulk_send(connection, bulk_id)
             batches = None
-            if send.accepted <= SMALL_SEND and not send.rounds:
+            scheduled = send.started_at is None and not send.rounds and send.begins_at is not None
+            if send.accepted <= SMALL_SEND and not send.rounds and not scheduled:
                 plan = await plan_batches(
                     connection, bulk_id, send.options.recipients_per_child, now=now, shard=INTAKE_SHARD
                 )
@@ -102,6 +103,7 @@ class Starter:
             left=left,
             first_batch=send.carried + 1,
             again=send.rounds > 0,
+            send_at=send.begins_at if scheduled else None,
         )
         return order, send.name
 

@@ -17,6 +17,7 @@ from api.schemas import (
     TemplateUsedView,
     WaitsFor,
     WarningView,
+    WindowView,
 )
 from api.suppression_schemas import RefusedAddress, SuppressionsTaken, SuppressionView
 from api.taking.files import file_warnings
@@ -27,6 +28,8 @@ from postwerk.archive.suppressions import Suppression
 from postwerk.contracts.content import Content
 from postwerk.contracts.options import Notify, TemplateUsed
 from postwerk.contracts.states import BulkState
+from postwerk.contracts.windows import SendingWindow
+from postwerk.rules.sending_window import clock
 from workflows.names import bulk_workflow_id
 
 
@@ -128,7 +131,10 @@ def bulk_send_view(
         accepted_at=send.accepted_at,
         started_at=send.started_at,
         finished_at=send.finished_at,
+        send_at=send.begins_at or send.options.send_at,
         deadline=send.deadline,
+        expires_at=send.options.expires_at,
+        window=_window(send.options.window),
         retry=RetryView(
             initial=retry.initial.total_seconds(),
             factor=retry.factor,
@@ -157,6 +163,13 @@ def _template(used: TemplateUsed | None) -> TemplateUsedView | None:
 
 def warnings_of_files(content: Content) -> list[WarningView]:
     return [WarningView(**one) for one in file_warnings(content)]
+
+
+def _window(window: SendingWindow | None) -> WindowView | None:
+    if window is None:
+        return None
+    start, end = clock(window.start), clock(window.end)
+    return WindowView(days=list(window.days), start=start, end=end, time_zone=window.time_zone)
 
 
 def _notify(wanted: Notify | None) -> NotifyView | None:

@@ -14,6 +14,7 @@ from postwerk.archive.queues import NextDeferred
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
 from postwerk.rules.pace import SECOND, Rate
+from postwerk.rules.sending_window import in_words, is_open, next_opening
 from postwerk.rules.suspending import Suspended, Suspensions
 
 _LONGEST_REPLY = 200
@@ -55,6 +56,7 @@ def wait_of_message(
     suspended = around.suspensions.of_message(message.lane, message.address, around.now)
     if next_at is not None:
         next_at = _latest(next_at, around.lane(message.lane), around.relay, around.now, suspended)
+        next_at = _within(send, next_at, around.now)
     if message.state is MessageState.SENDING:
         return MessageWait(next_at, None)
     found = wait_before_lanes(send, around)
@@ -67,7 +69,7 @@ def wait_before_lanes(send: BulkSend, around: Surroundings) -> WaitsFor | None:
     """What keeps the whole bulk send waiting, whatever its lanes do."""
     found = _wait_of_send(send, around)
     if found is None and send.state is BulkState.RUNNING:
-        found = _wait_of_relay(around)
+        found = _wait_of_relay(around) or _wait_of_window(send, around.now)
     return found
 
 
@@ -106,6 +108,9 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
         )
     if send.state is BulkState.PAUSED:
         return WaitsFor(reason=WaitReason.HELD, detail=f"held: {send.reason}" if send.reason else "held")
+    if send.state is BulkState.SCHEDULED and send.begins_at is not None:
+        detail = f"scheduled: it begins at {_clock(send.begins_at, around.now)}"
+        return WaitsFor(reason=WaitReason.SCHEDULED, until=send.begins_at, detail=detail)
     if (held := send.counts[MessageState.HELD]) and held == send.open:
         return WaitsFor(reason=WaitReason.HELD, detail=f"{held:,} held by an operator, and nothing else left")
     if around.workers is None:
@@ -119,6 +124,27 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
     if send.state is BulkState.QUEUED:
         return WaitsFor(reason=WaitReason.NOT_STARTED, detail="its workflow starts in a moment")
     return None
+
+
+def _wait_of_window(send: BulkSend, now: datetime) -> WaitsFor | None:
+    window = send.options.window
+    if window is None or is_open(window, now):
+        return None
+    at = next_opening(window, now)
+    if send.deadline is not None and at >= send.deadline:
+        detail = f"outside its sending window, which does not open again in its time: {in_words(window)}"
+        return WaitsFor(reason=WaitReason.OUTSIDE_WINDOW, until=send.deadline, detail=detail)
+    detail = f"outside its sending window until {_clock(at, now)}: {in_words(window)}"
+    return WaitsFor(reason=WaitReason.OUTSIDE_WINDOW, until=at, detail=detail)
+
+
+def _within(send: BulkSend, at: datetime | None, now: datetime) -> datetime | None:
+    """The first moment from `at` on inside the send's window; None when its time is over by then."""
+    window = send.options.window
+    if at is None or window is None or (at <= now and is_open(window, now)):
+        return at
+    opens = next_opening(window, max(at, now))
+    return opens if send.deadline is None or opens < send.deadline else None
 
 
 def _held_by(operation: OperationNote | None) -> WaitsFor:
@@ -146,7 +172,7 @@ def _wait_of_relay(around: Surroundings) -> WaitsFor | None:
 def _own_wait(message: Message, send: BulkSend, around: Surroundings) -> WaitsFor:
     """Its lane's rest or its own time, whichever is later; else a pace; else it is due."""
     now, lane = around.now, around.lane(message.lane)
-    own = message.next_attempt_at
+    own = _within(send, message.next_attempt_at, now) or message.next_attempt_at
     suspended = around.suspensions.of_message(message.lane, message.address, now)
     rest = _longer(_wait_of_lane(lane, now), _suspended(message.lane, suspended, now))
     if own is not None and own > now and (rest is None or own > _until(rest)):
@@ -163,6 +189,7 @@ def _wait_of_deferred(send: BulkSend, deferred: NextDeferred, around: Surroundin
     lane, now = around.lane(deferred.lane), around.now
     suspended = around.suspensions.of_message(deferred.lane, deferred.address, now)
     at = _latest(deferred.at or now, lane, around.relay, now, suspended)
+    at = _within(send, at, now) or at
     rest = _longer(_wait_of_lane(lane, now), _suspended(deferred.lane, suspended, now))
     if rest and _until(rest) >= at:
         return rest

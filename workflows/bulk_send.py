@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,43 +11,46 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
+    from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
+        BeginningSignal,
         BulkOrder,
         BulkSendInput,
         Counts,
         DeadlineSignal,
+        ExpirySignal,
         HoldSignal,
         Plan,
     )
     from postwerk.contracts.states import BulkState
+    from workflows import bulk_steps
+    from workflows.bulk_steps import Step
     from workflows.children import Children
     from workflows.names import BULK_STATE
-    from workflows.options import (
-        ACCIDENTS,
-        ANOTHER_LOOK,
-        ARCHIVE_STEP,
-        ARCHIVE_WALK,
-        FIRST_LOOK,
-        HEARTBEAT,
-        LAST_LOOK,
-    )
+    from workflows.options import ANOTHER_LOOK, ARCHIVE_STEP, FIRST_LOOK, LAST_LOOK
     from workflows.progress import Progress, details, together
     from workflows.telling import Telling
+    from workflows.until import until
 
 
 @workflow.defn
 class BulkSend:
-    """Signals: hold, release, retry_now, look_again, set_deadline (passed down), carry_more.
-
-    Query: progress. Cancel records it.
+    """Signals: hold, release, retry_now, look_again, set_deadline, set_expiry (passed down), set_beginning,
+    carry_more. Query: progress. Cancel records it.
     """
 
     @workflow.init
     def __init__(self, order: BulkSendInput) -> None:
         self._order = order
-        self._state = BulkState.RUNNING
+        self._send_at = order.send_at
+        """When it begins; set for one that was to begin later than it was accepted."""
+        self._is_to_begin = order.send_at is not None
+        """That moment has not come yet, or it is paused since before."""
+        self._state = BulkState.SCHEDULED if self._is_to_begin else BulkState.RUNNING
         self._reason = ""
-        self._deadline = workflow.now() + order.deadline
+        self._lasts = order.deadline
+        self._deadline = (self._send_at or workflow.now()) + order.deadline
+        self._expires_at = order.expires_at
         self._counts = Counts()
         self._batches = 0
         """Carried so far, by this run and by former ones."""
@@ -64,6 +66,7 @@ class BulkSend:
         self._nobody_left = False
         """Planned, and every recipient is on the suppression list: no child will start."""
         self._children = Children(self._show)
+        self._children.expires_at = order.expires_at
         self._looking: asyncio.Task[None] | None = None
         self._telling = Telling(order)
         self._held_since: datetime | None = None
@@ -73,7 +76,8 @@ class BulkSend:
     @workflow.run
     async def run(self, order: BulkSendInput) -> Counts:
         self._carrying = carrying = asyncio.create_task(self._carry(order))
-        self._telling.begin()
+        if not self._is_to_begin:
+            self._telling.begin()
         try:
             await workflow.wait([carrying])  # unlike `await carrying`, leaves it running when cancelled
             return await self._end(await carrying)
@@ -120,19 +124,27 @@ class BulkSend:
             self._carried.append(asyncio.create_task(self._carry_rest()))
 
     async def _carry_plan(self, order: BulkSendInput) -> None:
-        """Plan, then carry; the beginning is recorded beside it."""
-        beginning = asyncio.create_task(self._begin())
+        """The beginning is recorded beside it; one that was waited for is recorded before."""
+        if self._is_to_begin:
+            await self._begin_in_time()
+            await self._carry_batches(order)
+        else:
+            beginning = asyncio.create_task(self._begin())
+            await self._carry_batches(order)
+            await beginning
+
+    async def _carry_batches(self, order: BulkSendInput) -> None:
+        """Plan, then carry."""
         plan = await self._plan(order)
         self._batches = plan.batches
         self._nobody_left = plan.batches < order.first_batch
-        await workflow.wait_condition(lambda: self._state is not BulkState.PAUSED)
+        await until(lambda: self._state is not BulkState.PAUSED, lambda: self._expires_at)
         if self._state is BulkState.CANCELLING and workflow.patched("cancelled-starts-nobody"):
             await workflow.wait_condition(lambda: False)  # its cancel is on the way
         if plan.batches > len(plan.orders) or order.first_batch > 1:
             await self._children.expand(order.bulk_id, order.first_batch, plan.batches, self._deadline)
         else:
             await self._children.deliver(plan.orders, self._deadline)
-        await beginning
 
     async def _carry_rest(self) -> None:
         """The batches that were made after the plan."""
@@ -149,7 +161,36 @@ class BulkSend:
         Only when the first child has started: the first mail need not wait for a row that says so.
         """
         await workflow.wait_condition(lambda: self._children.started > 0 or self._nobody_left)
-        state = await self._step(BulkActivities.begin_bulk, "begin", deadline=True)
+        await self._obey(await self._step(BulkActivities.begin_bulk, "begin", deadline=True))
+
+    async def _begin_in_time(self) -> None:
+        """A durable timer until it is to begin, which may be moved; not while it is paused.
+
+        Recorded before the first child starts: the Date of its messages says when it began.
+        """
+        state = None
+        while state is None:
+            await until(lambda: False, self._beginning, f"scheduled: {self._order.messages:,} messages")
+            async with self._turn:
+                if not self._is_time():
+                    continue
+                self._is_to_begin = self._heard_hold = False
+                if self._state is BulkState.SCHEDULED:
+                    self._set_state(BulkState.RUNNING, "")
+                self._telling.begin()
+                state = await self._step(BulkActivities.begin_bulk, "begin", deadline=True)
+        await self._obey(state)
+
+    def _beginning(self) -> datetime | None:
+        """None: not before it is released. One that expires while it is paused begins in order to end."""
+        return self._send_at if self._state is BulkState.SCHEDULED else self._expires_at
+
+    def _is_time(self) -> bool:
+        moment = self._beginning()
+        return moment is not None and moment <= workflow.now()
+
+    async def _obey(self, state: str) -> None:
+        """What the archive says of it as it begins."""
         self._begun = True
         if state in (BulkState.CANCELLING, BulkState.CANCELLED):
             self._carrying.cancel()
@@ -165,14 +206,7 @@ class BulkSend:
         return await self._plan_now(f"plan {order.messages:,} messages")
 
     async def _plan_now(self, summary: str) -> Plan:
-        return await workflow.execute_activity_method(
-            BulkActivities.plan_bulk,
-            BulkOrder(bulk_id=self._order.bulk_id, now=workflow.now()),
-            summary=summary,
-            start_to_close_timeout=ARCHIVE_WALK,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=ACCIDENTS,
-        )
+        return await bulk_steps.plan(self._order.bulk_id, summary)
 
     async def _stop(self, carrying: asyncio.Task[Counts]) -> None:
         """The archive first: within a second no worker starts another transaction. Then the children."""
@@ -189,45 +223,34 @@ class BulkSend:
     async def _close(self, state: BulkState) -> Counts:
         """What is still open gets its final state, unless there is more to carry; answers the counters."""
         completed = state is BulkState.COMPLETED
-        close = BulkActivities.close_bulk if completed else BulkActivities.close_cancelled
         await workflow.wait_condition(workflow.all_handlers_finished)
-        self._counts = await workflow.execute_activity_method(
-            close,
+        self._counts = await bulk_steps.close(
             BulkOrder(
                 bulk_id=self._order.bulk_id,
                 now=workflow.now(),
                 reason=self._reason,
                 batches=self._batches if completed else None,
-            ),
-            summary="close",
-            start_to_close_timeout=ARCHIVE_WALK,
-            heartbeat_timeout=HEARTBEAT,
-            retry_policy=ACCIDENTS,
+            )
         )
         if self._counts.is_closed:
             self._set_state(state, self._reason)
         return self._counts
 
-    async def _step(
-        self,
-        activity: Callable[[Any, BulkOrder], Awaitable[Any]],
-        summary: str,
-        *,
-        deadline: bool = False,
-    ) -> Any:
+    async def _step(self, activity: Step, summary: str, *, deadline: bool = False) -> Any:
         """One short step in the archive; with the deadline where it is set or has moved."""
-        return await workflow.execute_activity_method(
-            activity,
-            BulkOrder(
-                bulk_id=self._order.bulk_id,
-                now=workflow.now(),
-                reason=self._reason,
-                deadline=self._deadline if deadline else None,
-            ),
-            summary=summary,
-            start_to_close_timeout=ARCHIVE_STEP,
-            retry_policy=ACCIDENTS,
+        order = BulkOrder(
+            bulk_id=self._order.bulk_id,
+            now=workflow.now(),
+            reason=self._reason,
+            deadline=self._ends_at if deadline else None,
+            begins_at=self._send_at if deadline else None,
         )
+        return await bulk_steps.short_step(activity, order, summary)
+
+    @property
+    def _ends_at(self) -> datetime:
+        """When its time is over; held time moves the deadline, but not beyond the moment it expires."""
+        return earlier(self._deadline, self._expires_at)
 
     def _set_state(self, state: BulkState, reason: str) -> None:
         self._state, self._reason = state, reason
@@ -262,7 +285,7 @@ class BulkSend:
             children=self._children.started,
             children_done=self._children.done,
             children_lost=self._children.lost,
-            deadline=self._deadline,
+            deadline=self._ends_at,
         )
 
     @workflow.signal
@@ -273,7 +296,7 @@ class BulkSend:
             if not await self._is_meant(signal):
                 return
             self._released_early = False
-            if self._state is not BulkState.RUNNING:
+            if self._state not in (BulkState.RUNNING, BulkState.SCHEDULED):
                 return
             self._held_since = workflow.now()
             self._set_state(BulkState.PAUSED, signal.reason if signal else "")
@@ -290,6 +313,9 @@ class BulkSend:
     @workflow.signal
     async def release(self, signal: HoldSignal | None = None) -> None:
         async with self._turn:
+            if self._is_to_begin:
+                await self._wait_again()
+                return
             if self._held_since is None or self._state is not BulkState.PAUSED:
                 self._released_early = not self._begun
                 if self._begun and workflow.patched("release-of-running"):
@@ -302,6 +328,18 @@ class BulkSend:
             await self._step(BulkActivities.release_bulk, "release", deadline=True)
         reason = signal.reason if signal else ""
         await self._children.release(HoldSignal(reason=reason, deadline=self._deadline))
+
+    async def _wait_again(self) -> None:
+        """Released before it has begun: it begins when it is to, or now if that is over."""
+        assert self._send_at is not None
+        self._held_since, self._heard_hold = None, False
+        self._begin_at(max(self._send_at, workflow.now()))
+        if self._state is BulkState.PAUSED:
+            self._set_state(BulkState.SCHEDULED, "")
+        await self._step(BulkActivities.schedule_bulk, "scheduled again", deadline=True)
+
+    def _begin_at(self, moment: datetime) -> None:
+        self._send_at, self._deadline = moment, moment + self._lasts
 
     @workflow.signal
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
@@ -321,12 +359,33 @@ class BulkSend:
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         """Its time ends then, if it is not paused; the clock of a paused one stands still."""
         async with self._turn:
+            if self._is_to_begin and self._send_at is not None:
+                self._lasts = signal.deadline - self._send_at
+                self._begin_at(self._send_at)
+                await self._step(BulkActivities.set_deadline, "set the deadline", deadline=True)
+                return
             if self._state not in (BulkState.RUNNING, BulkState.PAUSED):
                 return
             held = workflow.now() - self._held_since if self._held_since else timedelta(0)
             self._deadline = self._children.deadline = signal.deadline - held
             await self._step(BulkActivities.set_deadline, "set the deadline", deadline=True)
             await self._children.signal("set_deadline", signal)
+
+    @workflow.signal
+    async def set_expiry(self, signal: ExpirySignal) -> None:
+        """Its time ends then at the latest, held or not."""
+        async with self._turn:
+            self._expires_at = self._children.expires_at = signal.expires_at
+            await self._step(BulkActivities.set_deadline, "set when it expires", deadline=True)
+            await self._children.signal("set_expiry", signal)
+
+    @workflow.signal
+    async def set_beginning(self, signal: BeginningSignal) -> None:
+        """When it begins, if it has not begun yet; its deadline moves along."""
+        async with self._turn:
+            if self._is_to_begin:
+                self._begin_at(signal.send_at or workflow.now())
+                await self._step(BulkActivities.set_beginning, "set the beginning", deadline=True)
 
     @workflow.signal
     def carry_more(self, _signal: HoldSignal | None = None) -> None:

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         DeadlineSignal,
         DeliveryInput,
         ExpansionInput,
+        ExpirySignal,
         HoldSignal,
     )
     from postwerk.rules.partition import split_range
@@ -37,6 +38,8 @@ class Children:
         self._cancelled = False
         self.deadline: datetime | None = None
         """Where it has moved: of children that start from now on."""
+        self.expires_at: datetime | None = None
+        """When all of them end at the latest: of children that start from now on."""
         self._standing_hold: HoldSignal | None = None
         """Also for children that start only after the signal came."""
         self._round = asyncio.Lock()
@@ -57,7 +60,13 @@ class Children:
     async def expand(self, bulk_id: str, first: int, last: int, deadline: datetime) -> None:
         """One Expansion for each part of the batches first to last; returns when all have ended."""
         parts = [
-            ExpansionInput(bulk_id=bulk_id, first=a, last=b, deadline=self.deadline or deadline)
+            ExpansionInput(
+                bulk_id=bulk_id,
+                first=a,
+                last=b,
+                deadline=self.deadline or deadline,
+                expires_at=self.expires_at,
+            )
             for a, b in split_range(first, last)
         ]
         await self._run_all([partial(self._start_expansion, part) for part in parts])
@@ -107,7 +116,7 @@ class Children:
         plural = "" if order.messages == 1 else "s"
         return await workflow.start_child_workflow(
             "Delivery",
-            DeliveryInput(batch=order, deadline=self.deadline or deadline),
+            DeliveryInput(batch=order, deadline=self.deadline or deadline, expires_at=self.expires_at),
             id=delivery_workflow_id(order.bulk_id, order.number),
             result_type=Counts,
             static_summary=f"{order.lane}, {order.messages} message{plural}",
@@ -145,13 +154,15 @@ class Children:
             if signal.number == self._rounds or not workflow.patched("hold-in-rounds"):
                 await self.signal(name, signal)
 
-    async def signal(self, name: str, signal: HoldSignal | DeadlineSignal) -> None:
+    async def signal(self, name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal) -> None:
         """Pass a signal down to every child that has not ended."""
         await asyncio.gather(
             *[self._signal_one(handle, name, signal) for handle in self._handles if not handle.done()]
         )
 
-    async def _signal_one(self, handle: Handle, name: str, signal: HoldSignal | DeadlineSignal) -> None:
+    async def _signal_one(
+        self, handle: Handle, name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal
+    ) -> None:
         try:
             await handle.signal(name, signal)
         except ApplicationError as error:

@@ -71,7 +71,10 @@ async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: s
             if order.again
             else WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(BULK_STATE, "running")]
+                [
+                    SearchAttributePair(BULK_ID, order.bulk_id),
+                    SearchAttributePair(BULK_STATE, "scheduled" if order.send_at else "running"),
+                ]
             ),
             static_summary=f"{title}{order.messages:,} message{'s' * (order.messages != 1)}"[:200],
             priority=Priority(priority_key=BULK_PRIORITY, fairness_key=order.bulk_id),

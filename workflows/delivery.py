@@ -11,10 +11,12 @@ from temporalio.exceptions import ActivityError, ApplicationError, RetryState, i
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import CANCELLED, DeliveryActivities
+    from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
         Counts,
         DeadlineSignal,
         DeliveryInput,
+        ExpirySignal,
         HoldSignal,
         SendBatchInput,
         SettleInput,
@@ -22,11 +24,12 @@ with workflow.unsafe.imports_passed_through():
     from postwerk.contracts.states import OPEN_STATES, MessageState
     from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT, ONE_RUN
+    from workflows.until import until
 
 
 @workflow.defn
 class Delivery:
-    """One batch. Signals: hold, release, retry_now, look_again, set_deadline. Query: progress.
+    """One batch. Signals: hold, release, retry_now, look_again, set_deadline, set_expiry. Query: progress.
 
     Cancel records it.
     """
@@ -35,6 +38,8 @@ class Delivery:
     def __init__(self, order: DeliveryInput) -> None:
         self._batch = order.batch
         self._deadline = order.deadline
+        self._expires_at = order.expires_at
+        """Nothing of it goes on after this, held or not; the deadline may be later."""
         self._more_time = timedelta(0)
         """So much later is the last deadline of those in it that were held by themselves."""
         self._only_held = False
@@ -55,7 +60,7 @@ class Delivery:
         try:
             while True:
                 await self._wait_for_release()
-                counts = await self._send()
+                counts = await self._end_held() if self._is_expired() else await self._send()
                 if counts is not None and self._is_done(counts):
                     return counts
         except asyncio.CancelledError:
@@ -71,13 +76,21 @@ class Delivery:
         return not left
 
     async def _wait_for_release(self) -> None:
-        """Held time stops the clock: the deadline moves by it."""
+        """Held time stops the clock: the deadline moves by it, but not beyond the moment it expires."""
         if not self._held:
             return
         self._held_since = workflow.now()
-        await workflow.wait_condition(lambda: not self._held)
+        await until(lambda: not self._held, lambda: self._expires_at, "held until it expires")
         self._deadline += workflow.now() - self._held_since
         self._held_since = None
+
+    def _is_expired(self) -> bool:
+        """Nothing runs that would end it: it is held, or all that is open in it is."""
+        waits = self._held or self._only_held
+        return waits and self._expires_at is not None and self._expires_at <= workflow.now()
+
+    async def _end_held(self) -> Counts:
+        return await self._settle(MessageState.EXPIRED, for_good=True)
 
     async def _send(self) -> Counts | None:
         """Run the activity; None when a signal stopped it and it is to be started again."""
@@ -87,7 +100,7 @@ class Delivery:
             self._hurry = False
             await self._make_due()
         sending = self._start_waiting() if self._only_held else self._start_sending()
-        interrupted = asyncio.create_task(workflow.wait_condition(lambda: self._interrupt))
+        interrupted = asyncio.create_task(until(lambda: self._interrupt, self._end_of_waiting))
         by_signal = False
         try:
             try:
@@ -105,6 +118,9 @@ class Delivery:
         finally:
             interrupted.cancel()
 
+    def _end_of_waiting(self) -> datetime | None:
+        return self._expires_at if self._only_held else None
+
     def _start_waiting(self) -> workflow.ActivityHandle[Counts]:
         """Without an end: the clock of who is held stands still."""
         return workflow.start_activity_method(
@@ -118,10 +134,15 @@ class Delivery:
         )
 
     def _start_sending(self) -> workflow.ActivityHandle[Counts]:
-        deadline = self._deadline + self._more_time
+        own, deadline = self._ends()
         return workflow.start_activity_method(
             DeliveryActivities.send_batch,
-            SendBatchInput(batch=self._batch, deadline=deadline, more_time=self._more_time),
+            SendBatchInput(
+                batch=self._batch,
+                deadline=deadline,
+                more_time=deadline - own,
+                expires_at=self._expires_at,
+            ),
             activity_id=f"send-{self._runs}",
             summary=f"{self._batch.lane}, {self._batch.messages} messages",
             start_to_close_timeout=ONE_RUN,
@@ -130,6 +151,11 @@ class Delivery:
             retry_policy=ACCIDENTS,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
+
+    def _ends(self) -> tuple[datetime, datetime]:
+        """The end of its time, and that of those in it who have the latest of their own."""
+        own, last = self._deadline, self._deadline + self._more_time
+        return earlier(own, self._expires_at), earlier(last, self._expires_at)
 
     async def _after_stop(self, error: BaseException, by_signal: bool) -> Counts | None:
         """A cancel looks like a failure, so that is asked first; then the deadline; else an accident."""
@@ -140,7 +166,7 @@ class Delivery:
         if _type_of(error) == CANCELLED:
             return await self._settle(MessageState.CANCELLED)
         if isinstance(error, ActivityError) and error.retry_state == RetryState.TIMEOUT:
-            return await self._settle(MessageState.EXPIRED)
+            return await self._settle(MessageState.EXPIRED, for_good=self._ends()[1] == self._expires_at)
         raise error
 
     async def _make_due(self) -> None:
@@ -152,10 +178,17 @@ class Delivery:
             retry_policy=ACCIDENTS,
         )
 
-    async def _settle(self, state: MessageState) -> Counts:
+    async def _settle(self, state: MessageState, *, for_good: bool = False) -> Counts:
+        """`for_good`: whatever is open in it ends, also who is held or has a later deadline."""
+        own, last = self._ends()
         return await workflow.execute_activity_method(
             DeliveryActivities.settle_batch,
-            SettleInput(batch=self._batch, state=state, deadline=self._deadline, more_time=self._more_time),
+            SettleInput(
+                batch=self._batch,
+                state=state,
+                deadline=None if for_good else own,
+                more_time=last - own,
+            ),
             summary=f"record {state.value}",
             start_to_close_timeout=ARCHIVE_STEP,
             retry_policy=ACCIDENTS,
@@ -201,6 +234,13 @@ class Delivery:
         if not self._held:
             self._interrupt = True
 
+    @workflow.signal
+    def set_expiry(self, signal: ExpirySignal) -> None:
+        """The moment at which it ends at the latest has been changed for the whole send."""
+        self._expires_at = signal.expires_at
+        if not self._held:
+            self._interrupt = True
+
     @workflow.query
     def progress(self) -> dict[str, str | int]:
         """Where this batch stands; what each message came to is in the archive."""
@@ -210,7 +250,7 @@ class Delivery:
             "messages": self._batch.messages,
             "state": "held" if self._held else "running",
             "reason": self._reason,
-            "deadline": self._deadline.isoformat(),
+            "deadline": earlier(self._deadline, self._expires_at).isoformat(),
         }
 
 

@@ -6,7 +6,13 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
-    from postwerk.contracts.orders import Counts, DeadlineSignal, ExpansionInput, HoldSignal
+    from postwerk.contracts.orders import (
+        Counts,
+        DeadlineSignal,
+        ExpansionInput,
+        ExpirySignal,
+        HoldSignal,
+    )
     from postwerk.rules.partition import CHILDREN_PER_WORKFLOW
     from workflows.children import Children
     from workflows.heard import Heard
@@ -21,6 +27,7 @@ class Expansion:
     def __init__(self, order: ExpansionInput) -> None:
         self._order = order
         self._children = Children(self._show)
+        self._children.expires_at = order.expires_at
         self._heard = Heard()
 
     @workflow.run
@@ -66,6 +73,11 @@ class Expansion:
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         self._children.deadline = signal.deadline
         await self._children.signal("set_deadline", signal)
+
+    @workflow.signal
+    async def set_expiry(self, signal: ExpirySignal) -> None:
+        self._children.expires_at = signal.expires_at
+        await self._children.signal("set_expiry", signal)
 
     @workflow.query
     def progress(self) -> dict[str, int]:

@@ -7,5 +7,6 @@ from workflows.bulk_send import BulkSend
 from workflows.delivery import Delivery
 from workflows.expansion import Expansion
 from workflows.operation import Operation
+from workflows.recurring import Recurring
 
-WORKFLOWS = [BulkSend, Expansion, Delivery, Operation]
+WORKFLOWS = [BulkSend, Expansion, Delivery, Operation, Recurring]

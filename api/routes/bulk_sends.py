@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
 from api.access import shown_to
+from api.beginning import close_list, read_start
 from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
@@ -16,6 +17,7 @@ from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of
 from api.making import json_response, make_bulk_send
 from api.operation_orders import MOST_BYTES, read_reason
+from api.operation_schemas import StartOrder
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.request_schemas import BulkSendRequest
@@ -34,7 +36,6 @@ from api.waiting import waits_of_sends
 from api.who import By, WhoCalls
 from postwerk.archive import reads
 from postwerk.archive.ids import new_bulk_id
-from postwerk.archive.intake import queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.api_keys import check_from
@@ -47,6 +48,11 @@ _BODY: dict[str, Any] = {
     }
 }
 
+_START: dict[str, Any] = {
+    "requestBody": {
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/StartOrder"}}},
+    }
+}
 _REASON: dict[str, Any] = {
     "requestBody": {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ReasonOrder"}}},
@@ -155,26 +161,31 @@ async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
     status_code=202,
     response_model=BulkSendView,
     responses=problems(400, 404, 409, 413, 415, 422, 503),
+    openapi_extra=_START,
 )
 async def start(request: Request, parts: UseParts, repeatable: MayRepeat, bulk_id: str) -> Any:
-    """Close the list of an open bulk send and start it. Calling it again changes nothing."""
+    """Close the list of an open bulk send and start it, or have it begin at `send_at`.
+
+    Calling it again changes nothing.
+    """
     bulk_id = bulk_id_of(bulk_id)
+    body = await whole_body(request, MOST_BYTES)
 
     async def make(_claim: Claim) -> Response:
-        await _start(parts, bulk_id)
+        await _start(parts, bulk_id, read_start(body))
         return json_response(await view_of(request, parts, bulk_id), 202)
 
-    return await repeatable.once(await whole_body(request, MOST_BYTES), str, make)
+    return await repeatable.once(body, str, make)
 
 
-async def _start(parts: Parts, bulk_id: str) -> None:
+async def _start(parts: Parts, bulk_id: str, order: StartOrder) -> None:
     async with parts.archive.writing() as connection:
         send = await reads.bulk_send(connection, bulk_id)
         if send.state is BulkState.OPEN and not send.accepted:
             raise InvalidRequest("It has no recipients yet.", code="no_recipients")
         if send.state in ENDED or send.state is BulkState.CANCELLING:
             raise Conflict(f"This bulk send is {send.state}.")
-        queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
+        queued = await close_list(connection, send, order, parts.now())
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
 

@@ -27,7 +27,7 @@ _END = re.compile(rb"[\s}]*")
 
 def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], list[msgspec.Raw]]:
     """The fields without the list named `listed`, and its entries. Raises MalformedBody, InvalidRequest."""
-    fields = _top_level(body)
+    fields = top_level(body)
     entries = _list(listed, fields.pop(listed, None))
     document = {name: strict_json(raw, f"#/{_step(name)}") for name, raw in fields.items() if name != _LEFT}
     if _LEFT in fields:
@@ -39,7 +39,8 @@ def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], 
     return document, entries
 
 
-def _top_level(body: bytes) -> dict[str, msgspec.Raw]:
+def top_level(body: bytes) -> dict[str, msgspec.Raw]:
+    """The fields as bytes. Raises MalformedBody, InvalidRequest."""
     try:
         fields = _fields.decode(body)
     except msgspec.ValidationError as error:

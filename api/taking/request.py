@@ -12,6 +12,7 @@ from api.errors import InvalidFields
 from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest, TemplateUse
 from api.taking.content import content_of, read_mailboxes
 from api.taking.leaving import read_dkim, read_list_unsubscribe
+from api.taking.times import check_times, read_times
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content
@@ -89,7 +90,7 @@ def new_bulk_send(
         id=bulk_id or new_bulk_id(),
         name=check_name(request.name),
         content=_content(request, public_url),
-        options=_options(request, defaults, relays),
+        options=_in_time(_options(request, defaults, relays), request, now),
         metadata=request.metadata,
         created_at=now,
         owner=owner,
@@ -128,6 +129,15 @@ def _template(given: TemplateUse | None) -> TemplateUsed | None:
         return None
     assert given.version is not None  # resolved
     return TemplateUsed(id=given.id, version=given.version)
+
+
+def _in_time(options: BulkOptions, request: BulkSendRequest, now: datetime) -> BulkOptions:
+    if request.send_at is None and request.expires_at is None and request.window is None:
+        return options
+    times = read_times(request.send_at, request.expires_at, request.window, now)
+    options = options.model_copy(update=times)
+    check_times(options, options.send_at or now, now)
+    return options
 
 
 def read_rate(given: str | None) -> str | None:

@@ -218,7 +218,7 @@ async def _finish(
         return
     moment = now()
     await queue_bulk_send(connection, new.id, moment, new.options)
-    if tally.accepted <= SMALL_SEND:
+    if tally.accepted <= SMALL_SEND and new.options.send_at is None:
         plan = await plan_batches(
             connection, new.id, new.options.recipients_per_child, now=moment, shard=INTAKE_SHARD
         )

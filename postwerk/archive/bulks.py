@@ -15,8 +15,17 @@ from postwerk.archive.settling import settle_open
 from postwerk.contracts.states import BulkState, MessageState
 
 _BEGIN = text("""
-    UPDATE bulk_send SET state = 'running', started_at = COALESCE(started_at, :now), deadline = :deadline
-    WHERE id = :bulk_id AND state IN ('queued', 'running')
+    UPDATE bulk_send SET state = CASE WHEN state = 'paused' THEN state ELSE 'running' END,
+        started_at = CASE WHEN state = 'paused' THEN started_at ELSE COALESCE(started_at, :now) END,
+        deadline = :deadline, begins_at = COALESCE(:begins_at, begins_at)
+    WHERE id = :bulk_id AND (state IN ('queued', 'scheduled', 'running') OR (state = 'paused' AND :waited))
+""")
+_SET_BEGINNING = text("""
+    UPDATE bulk_send SET begins_at = :begins_at, deadline = :deadline,
+        state = CASE WHEN :released THEN 'scheduled' ELSE state END,
+        held_at = CASE WHEN :released THEN NULL ELSE held_at END,
+        reason = CASE WHEN :released THEN '' ELSE reason END
+    WHERE id = :bulk_id AND state IN ('scheduled', 'paused') AND started_at IS NULL
 """)
 _MOVE = text("""
     UPDATE bulk_send SET state = :state,
@@ -49,22 +58,51 @@ _SETTLE_SOME = text("""
     WHERE bulk_id = :bulk_id AND seq BETWEEN :first AND :last AND state = :was
 """)
 _MAY_BECOME: dict[BulkState, Sequence[BulkState]] = {
-    BulkState.PAUSED: (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED),
+    BulkState.PAUSED: (BulkState.SCHEDULED, BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED),
     BulkState.RUNNING: (BulkState.PAUSED, BulkState.RUNNING),
-    BulkState.CANCELLING: (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED, BulkState.CANCELLING),
+    BulkState.CANCELLING: (
+        BulkState.SCHEDULED,
+        BulkState.QUEUED,
+        BulkState.RUNNING,
+        BulkState.PAUSED,
+        BulkState.CANCELLING,
+    ),
 }
 ROWS_PER_COMMIT = 2000
 """Rows changed at once where thousands are: the journal of a worker waits no longer than for these."""
 
 
 async def begin_bulk(
-    connection: AsyncConnection, bulk_id: str, *, now: datetime, deadline: datetime
+    connection: AsyncConnection,
+    bulk_id: str,
+    *,
+    now: datetime,
+    deadline: datetime,
+    begins_at: datetime | None = None,
 ) -> BulkState | None:
-    """Mark it running unless it was stopped meanwhile; answers its state, None if it is not there."""
+    """Mark it running unless it was stopped meanwhile; answers its state, None if it is not there.
+
+    `begins_at` of one that waited for it: the Date of its messages, also if it is paused as it begins.
+    """
     await connection.execute(
-        _BEGIN, {"bulk_id": bulk_id, "now": to_microseconds(now), "deadline": to_microseconds(deadline)}
+        _BEGIN,
+        {
+            "bulk_id": bulk_id,
+            "now": to_microseconds(now),
+            "deadline": to_microseconds(deadline),
+            "begins_at": to_microseconds(begins_at) if begins_at else None,
+            "waited": begins_at is not None,
+        },
     )
     return await bulk_state(connection, bulk_id)
+
+
+async def set_beginning(
+    connection: AsyncConnection, bulk_id: str, begins_at: datetime, deadline: datetime, *, released: bool
+) -> None:
+    """Another moment to begin for a send that has not begun; `released`: it is not paused any more."""
+    where = {"begins_at": to_microseconds(begins_at), "deadline": to_microseconds(deadline)}
+    await connection.execute(_SET_BEGINNING, {"bulk_id": bulk_id, "released": released, **where})
 
 
 async def bulk_state(connection: AsyncConnection, bulk_id: str) -> BulkState | None:
@@ -104,7 +142,8 @@ async def unpause_unstarted(connection: AsyncConnection, bulk_id: str) -> None:
     """Its workflow has not begun, or was lost: what starts it finds it as if it had not been paused."""
     await connection.execute(
         text("""
-            UPDATE bulk_send SET state = CASE WHEN started_at IS NULL THEN 'queued' ELSE 'running' END,
+            UPDATE bulk_send SET state = CASE WHEN started_at IS NOT NULL THEN 'running'
+                    WHEN begins_at IS NOT NULL AND rounds = 0 THEN 'scheduled' ELSE 'queued' END,
                 held_at = NULL, reason = '' WHERE id = :id AND state = 'paused'
         """),
         {"id": bulk_id},

@@ -53,7 +53,8 @@ _UNREACHABLE = text(f"""
     WHERE {_IN_BATCH} AND state = :was AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
 """)
 _BULK_CONTENT = text("""
-    SELECT content.document, bulk_send.options, bulk_send.accepted_at
+    SELECT content.document, bulk_send.options,
+        COALESCE(bulk_send.begins_at, bulk_send.accepted_at) AS dated
     FROM bulk_send JOIN content ON content.id = bulk_send.content_id WHERE bulk_send.id = :bulk_id
 """)
 _MESSAGE_STATE = text("SELECT state FROM message WHERE bulk_id = :bulk_id AND seq = :seq")
@@ -236,11 +237,11 @@ async def bulk_content(
     row = (await connection.execute(_BULK_CONTENT, {"bulk_id": bulk_id})).one_or_none()
     if row is None:
         return None
-    document, options, accepted_at = row
+    document, options, dated = row
     return (
         Content.model_validate_json(document),
         BulkOptions.model_validate_json(options),
-        MailIdentity(bulk_id, from_microseconds(accepted_at)),
+        MailIdentity(bulk_id, from_microseconds(dated)),
     )
 
 

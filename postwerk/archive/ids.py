@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import datetime
+
 import uuid_utils
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -10,8 +13,19 @@ _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 def new_id(prefix: str) -> str:
     """`prefix_` and a UUID 7 in 26 letters (Crockford base 32): ids sort by time."""
     number = uuid_utils.uuid7().int
-    return f"{prefix}_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_{_letters(number)}"
 
 
 def new_bulk_id() -> str:
     return new_id("bulk")
+
+
+def bulk_id_at(at: datetime, mark: str) -> str:
+    """The id of the one bulk send that is made for `mark` at `at`: always the same, and sorted by time."""
+    milliseconds = int(at.timestamp() * 1000) & (2**48 - 1)
+    digest = int.from_bytes(hashlib.sha256(f"{mark} {at.isoformat()}".encode()).digest()[:10])
+    return f"bulk_{_letters(milliseconds << 80 | digest)}"
+
+
+def _letters(number: int) -> str:
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

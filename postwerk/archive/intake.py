@@ -157,12 +157,19 @@ async def queue_bulk_send(
 ) -> bool:
     """Close the list and queue it: from here on it is accepted. False when there was no open list.
 
-    Raises QuotaExceeded: its owner may not have so many accepted for now.
+    One with a `send_at` among its options is scheduled, and its deadline counts from then. Raises
+    QuotaExceeded: its owner may not have so many accepted for now.
     """
+    scheduled = options.send_at is not None
     done = await connection.execute(
         update(BulkSendRow)
         .where(col(BulkSendRow.id) == bulk_id, col(BulkSendRow.state).in_(["open", "storing"]))
-        .values(state=BulkState.QUEUED.value, accepted_at=now, deadline=now + options.deadline)
+        .values(
+            state=(BulkState.SCHEDULED if scheduled else BulkState.QUEUED).value,
+            accepted_at=now,
+            begins_at=options.send_at,
+            deadline=options.ends_at(options.send_at or now),
+        )
         .returning(col(BulkSendRow.owner), col(BulkSendRow.accepted))
     )
     queued = done.one_or_none()
@@ -183,7 +190,7 @@ async def open_bulk_send(connection: AsyncConnection, bulk_id: str) -> None:
 
 _CANCEL = text("""
     UPDATE bulk_send SET state = 'cancelling', reason = :reason
-    WHERE id = :bulk_id AND state IN ('open', 'queued', 'running', 'paused')
+    WHERE id = :bulk_id AND state IN ('open', 'scheduled', 'queued', 'running', 'paused')
 """)
 _STATE = text("SELECT state FROM bulk_send WHERE id = :bulk_id AND state <> 'storing'")
 _NEXT_OPEN = text("""

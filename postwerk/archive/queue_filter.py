@@ -19,7 +19,13 @@ from postwerk.archive.queue_conditions import MESSAGE, indexed_by, message_condi
 from postwerk.contracts.queue import QueueFilter
 from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
 
-UNDER_WAY = (BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED, BulkState.CANCELLING)
+UNDER_WAY = (
+    BulkState.SCHEDULED,
+    BulkState.QUEUED,
+    BulkState.RUNNING,
+    BulkState.PAUSED,
+    BulkState.CANCELLING,
+)
 """Accepted and not ended: their messages are the queue."""
 
 _TABLES = SQLModel.metadata.tables

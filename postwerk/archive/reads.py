@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 from postwerk.archive.tables import RARE_STATES
 from postwerk.contracts.content import Content, Recipient
 from postwerk.contracts.options import BulkOptions
-from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, BulkState, MessageState
+from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, BulkState, MessageState, SendKind
 from postwerk.errors import Conflict, NotFound
 
 
@@ -46,7 +46,14 @@ class BulkSend:
     """Paused since."""
     late_bounces: int = 0
     complaints: int = 0
+    begins_at: datetime | None = None
+    """When one that was to begin later begins, or began."""
     counts: dict[MessageState, int] = field(default_factory=dict)
+
+    @property
+    def counts_from(self) -> datetime | None:
+        """Its deadline counts from here; None for one that is not accepted yet."""
+        return self.begins_at or self.accepted_at
 
     @property
     def finished(self) -> int:
@@ -141,7 +148,8 @@ _SELECT_BULK_SEND = select(
     _BULK.held_at,
     _BULK.late_bounces,
     _BULK.complaints,
-).where(_BULK.state != BulkState.STORING.value)
+    _BULK.begins_at,
+).where(_BULK.state != BulkState.STORING.value, _BULK.kind != SendKind.MODEL.value)
 MESSAGE_COLUMNS = tuple(_MESSAGE[name] for name in Message.__slots__)
 _SELECT_MESSAGE = select(*MESSAGE_COLUMNS)
 
@@ -242,7 +250,7 @@ async def sent_content(
     """What it takes to render a message again. Raises NotFound, Conflict before the send is queued."""
     wanted = await message(connection, bulk_id, seq)
     query = (
-        select(_CONTENT.document, _BULK.accepted_at)
+        select(_CONTENT.document, func.coalesce(_BULK.begins_at, _BULK.accepted_at))
         .join(_TABLES["bulk_send"], _BULK.content_id == _CONTENT.id)
         .where(_BULK.id == bulk_id)
     )

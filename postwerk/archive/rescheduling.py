@@ -11,10 +11,11 @@ from sqlalchemy import Row, text
 
 from postwerk.archive.bulks import ROWS_PER_COMMIT
 from postwerk.archive.columns import from_microseconds, to_microseconds
+from postwerk.archive.delivery import bulk_options
 from postwerk.archive.engine import Archive
 from postwerk.archive.given import Given
 from postwerk.archive.tables import RARE_STATES
-from postwerk.contracts.options import RetrySchedule
+from postwerk.contracts.options import RetrySchedule, earlier
 from postwerk.rules.rescheduling import LastRefusal, wait_anew
 from postwerk.rules.retry_schedule import next_attempt_at
 
@@ -67,7 +68,9 @@ async def reschedule_some(
     async with archive.reading() as connection:
         where = {"bulk_id": bulk_id, "after": after, "limit": ROWS_PER_COMMIT}
         waiting = (await connection.execute(_WAITING, where)).all()
-    moves = list(_moves(bulk_id, waiting, schedule, to_microseconds(now)))
+        found = await bulk_options(connection, bulk_id)
+    expires_at = found[0].expires_at if found else None
+    moves = list(_moves(bulk_id, waiting, schedule, to_microseconds(now), expires_at))
     if moves:
         async with archive.writing() as connection:
             await connection.run_sync(lambda sync: sync.execute(*_MOVE.bind(sync, moves)))
@@ -75,13 +78,17 @@ async def reschedule_some(
 
 
 def _moves(
-    bulk_id: str, waiting: Sequence[Row[Any]], schedule: RetrySchedule, now: int
+    bulk_id: str,
+    waiting: Sequence[Row[Any]],
+    schedule: RetrySchedule,
+    now: int,
+    expires_at: datetime | None,
 ) -> Iterator[dict[str, Any]]:
     for row in waiting:
         if row.next_attempt_at is None or row.next_attempt_at <= now:
             continue
         chance = random.Random(f"{bulk_id} {row.lane} {row.seq // _TOGETHER}").random()
-        next_at = _next_at(row, schedule, chance)
+        next_at = _next_at(row, schedule, chance, expires_at)
         if next_at is not None and next_at != row.next_attempt_at:
             yield {
                 "bulk_id": bulk_id,
@@ -92,7 +99,9 @@ def _moves(
             }
 
 
-def _next_at(row: Row[Any], schedule: RetrySchedule, chance: float) -> int | None:
+def _next_at(
+    row: Row[Any], schedule: RetrySchedule, chance: float, expires_at: datetime | None
+) -> int | None:
     """Microseconds: counted from the refusal, and never past its deadline; None: it waits as it does."""
     last = LastRefusal(row.last_reason, row.last_stage, row.last_code, row.last_enhanced, row.last_text)
     wait = wait_anew(last, schedule, deferrals=row.deferrals, attempts=row.attempts, chance=chance)
@@ -101,4 +110,5 @@ def _next_at(row: Row[Any], schedule: RetrySchedule, chance: float) -> int | Non
     refused_at = from_microseconds(row.changed_at)
     if row.deadline is None:
         return to_microseconds(refused_at + wait)
-    return to_microseconds(next_attempt_at(wait, refused_at, from_microseconds(row.deadline)))
+    deadline = earlier(from_microseconds(row.deadline), expires_at)
+    return to_microseconds(next_attempt_at(wait, refused_at, deadline))

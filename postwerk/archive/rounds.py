@@ -22,7 +22,8 @@ ROOT = 0
 """Stands for the root workflow where batches are told: it is to carry more."""
 _BEGIN = text("""
     UPDATE bulk_send SET rounds = rounds + 1, starting_again = starting_again + 1, too_big = NULL
-    WHERE id = :bulk_id AND state NOT IN ('storing', 'open', 'cancelling')
+    WHERE id = :bulk_id AND state NOT IN ('storing', 'open', 'scheduled', 'cancelling')
+        AND (state <> 'paused' OR begins_at IS NULL OR started_at IS NOT NULL OR rounds > 0)
     RETURNING rounds, state, options, deadline, held_at
 """)
 _STATE = text("SELECT state FROM bulk_send WHERE id = :bulk_id AND state <> 'storing'")
@@ -71,10 +72,13 @@ async def begin_round(connection: AsyncConnection, bulk_id: str, now: datetime) 
         raise Conflict(
             f"This bulk send is {state}; failed messages are started again when it runs or is ended."
         )
+    options = BulkOptions.model_validate_json(row.options)
+    if options.expires_at is not None and options.expires_at <= now:
+        raise Conflict("This bulk send has expired: give it a later `expires_at`, or send anew.")
     if BulkState(row.state) in ENDED or row.deadline is None:
         return Round(row.rounds, timedelta(0), had_ended=True)
     clock = from_microseconds(row.held_at) if row.held_at else now
-    fresh = clock + BulkOptions.model_validate_json(row.options).deadline
+    fresh = clock + options.deadline
     return Round(row.rounds, max(fresh - from_microseconds(row.deadline), timedelta(0)), had_ended=False)
 
 
@@ -94,7 +98,7 @@ async def end_round(connection: AsyncConnection, op: Operation, changed: int, no
     options = BulkOptions.model_validate_json(row.options)
     await plan_round(connection, op.bulk_id, op.round, changed, options.recipients_per_child)
     if BulkState(row.state) in ENDED:
-        deadline = to_microseconds(now + options.deadline)
+        deadline = to_microseconds(options.ends_at(now))
         await connection.execute(_AGAIN, {"bulk_id": op.bulk_id, "deadline": deadline})
     await connection.execute(_TELL_ROOT, {"operation": op.id, "bulk_id": op.bulk_id, "root": ROOT})
 

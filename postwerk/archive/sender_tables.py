@@ -123,6 +123,10 @@ class ScheduleRow(SQLModel, table=True):
     changed_at: datetime | None = _moment()
     last_at: datetime | None = _moment()
     last_bulk_id: str = ""
+    changes: int = 0
+    """Counts the changes of the row ..."""
+    told: int = 0
+    """... and so many of them Temporal knows."""
 
 
 class CoalescedRow(SQLModel, table=True):

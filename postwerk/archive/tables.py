@@ -56,7 +56,9 @@ class BulkSendRow(SQLModel, table=True):
     """The sender's own metadata, handed back as it came."""
     created_at: datetime = _moment(nullable=False)
     accepted_at: datetime | None = _moment()
-    """When it was queued; the Date of its messages."""
+    """When it was queued; the Date of its messages unless `begins_at` says another."""
+    begins_at: datetime | None = _moment()
+    """When one that was to begin later begins, or began: then this is the Date of its messages."""
     started_at: datetime | None = _moment()
     finished_at: datetime | None = _moment()
     deadline: datetime | None = _moment()

@@ -106,6 +106,7 @@ COMMANDS = [
         for name, help in (
             ("send", "Send a mail to many, from files or a campaign file."),
             ("bulk", "Bulk sends: list, watch, pause, change, cancel."),
+            ("schedules", "Bulk sends that are sent again and again."),
             ("queue", "Open messages: find them, count them, retry, hold, cancel."),
             ("lanes", "Lanes: who rests and why, limits, rests."),
             ("relay", "The server that takes our mail: how it does; rest, resume."),

@@ -128,6 +128,7 @@ class MailIdentity(NamedTuple):
 
     bulk_id: str
     accepted_at: datetime
+    """The Date: when it was accepted, or began if that was to be later."""
 
 
 class Recipient(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from postwerk.contracts.content import Mailbox
+from postwerk.contracts.windows import SendingWindow
 
 DEFAULT_DEADLINE = timedelta(days=5)
 """RFC 5321 4.5.4.1: give up after four to five days."""
@@ -118,7 +119,22 @@ class BulkOptions(BaseModel):
     relay: str = ""
     """Name of the relay that takes its mail; empty: the default one."""
     template: TemplateUsed | None = None
+    send_at: datetime | None = None
+    """When it is to begin; None: as soon as it is accepted."""
+    expires_at: datetime | None = None
+    """What is not delivered by then expires, however much of the deadline is left, held or not."""
+    window: SendingWindow | None = None
+    """Nothing is tried outside of it; None: at any time."""
 
     @property
     def relay_name(self) -> str:
         return self.relay or DEFAULT_RELAY
+
+    def ends_at(self, begin: datetime) -> datetime:
+        """When its time is over if it begins then and is not held."""
+        return earlier(begin + self.deadline, self.expires_at)
+
+
+def earlier(moment: datetime, limit: datetime | None) -> datetime:
+    """`moment`, but not after `limit`."""
+    return moment if limit is None else min(moment, limit)

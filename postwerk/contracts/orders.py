@@ -47,6 +47,10 @@ class BulkSendInput(_Order):
     """Behind those that a former run of this workflow has carried."""
     again: bool = False
     """There was a former run: failed messages of it were started again."""
+    send_at: datetime | None = None
+    """Nothing happens before; `deadline` counts from then."""
+    expires_at: datetime | None = None
+    """Its time ends then at the latest."""
 
 
 class ExpansionInput(_Order):
@@ -56,6 +60,7 @@ class ExpansionInput(_Order):
     first: int
     last: int
     deadline: datetime
+    expires_at: datetime | None = None
 
 
 class DeliveryInput(_Order):
@@ -63,6 +68,8 @@ class DeliveryInput(_Order):
 
     batch: BatchOrder
     deadline: datetime
+    expires_at: datetime | None = None
+    """Its time ends then at the latest, held or not."""
 
 
 class SendBatchInput(_Order):
@@ -72,10 +79,13 @@ class SendBatchInput(_Order):
     deadline: datetime
     more_time: timedelta = timedelta(0)
     """Of this deadline so much belongs to messages with a later one of their own."""
+    expires_at: datetime | None = None
+    """No message's own deadline is later."""
 
     def deadline_of(self, extra: timedelta) -> datetime:
         """A message's own deadline."""
-        return self.deadline - self.more_time + max(extra, timedelta(0))
+        own = self.deadline - self.more_time + max(extra, timedelta(0))
+        return own if self.expires_at is None else min(own, self.expires_at)
 
 
 class SettleInput(_Order):
@@ -84,7 +94,7 @@ class SettleInput(_Order):
     batch: BatchOrder
     state: MessageState
     deadline: datetime | None = None
-    """The batch's, for `expired`: who was held has a later one."""
+    """The batch's, for `expired`: who was held has a later one. None: nobody has, all of it ends."""
     more_time: timedelta = timedelta(0)
     """... and it was sent until so much later."""
 
@@ -96,6 +106,8 @@ class BulkOrder(_Order):
     now: datetime
     reason: str = ""
     deadline: datetime | None = None
+    begins_at: datetime | None = None
+    """When it begins, or has begun: the Date of its messages. None: when it was accepted."""
     batches: int | None = None
     """To close: so many of its batches have been carried. None: close it anyway."""
 
@@ -142,3 +154,17 @@ class DeadlineSignal(_Order):
     deadline: datetime
     """The end of its time if it were released now."""
     reason: str = ""
+
+
+class BeginningSignal(_Order):
+    """Input of the signal set_beginning."""
+
+    send_at: datetime | None = None
+    """None: now."""
+
+
+class ExpirySignal(_Order):
+    """Input of the signal set_expiry."""
+
+    expires_at: datetime | None = None
+    """None: it ends by its deadline alone."""

@@ -35,6 +35,8 @@ class BulkState(StrEnum):
     """Its recipients are being written; a crash here leaves nothing to send."""
     OPEN = "open"
     """Takes further recipients until it is started."""
+    SCHEDULED = "scheduled"
+    """Accepted and stored; its workflow waits until it is to begin."""
     QUEUED = "queued"
     """Accepted and stored; its workflow starts now or by the reconciler within 60 seconds."""
     RUNNING = "running"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 
 def bulk_workflow_id(bulk_id: str) -> str:
     """`bulk-<id>`: one root workflow for each bulk send, so that starting twice is harmless."""
@@ -18,3 +20,14 @@ def delivery_workflow_id(bulk_id: str, number: int) -> str:
 
 def operation_workflow_id(operation_id: str) -> str:
     return f"operation-{operation_id}"
+
+
+def temporal_schedule_id(schedule_id: str) -> str:
+    """`schedule-<id>`, among Temporal's Schedules."""
+    return f"schedule-{schedule_id}"
+
+
+def firing_workflow_id(schedule_id: str, by_hand_at: datetime | None = None) -> str:
+    """`recurring-<id>`; Temporal's Schedule adds its time, and so do we when it is told to by hand."""
+    when = "" if by_hand_at is None else f"-by-hand-{by_hand_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return f"recurring-{schedule_id}{when}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from postwerk.contracts.options import BulkOptions, Notify, NotifyMode, NotifyOn
 from postwerk.contracts.orders import BatchOrder, BulkSendInput
@@ -17,8 +17,14 @@ def start_order(
     left: timedelta | None = None,
     first_batch: int = 1,
     again: bool = False,
+    send_at: datetime | None = None,
 ) -> BulkSendInput:
-    """`left` is what a send that ran before has left of its deadline; that run's batches are not repeated."""
+    """`left` is what a send that ran before has left of its deadline; that run's batches are not repeated.
+
+    `send_at` of one that has not begun and is to begin at another time than its options said first.
+    """
+    if left is None and not again:
+        send_at = send_at or options.send_at
     notify = options.notify or Notify(to=(), mode=NotifyMode.NONE)
     failure = notify.tells(NotifyOn.FAILURE)
     return BulkSendInput(
@@ -31,4 +37,6 @@ def start_order(
         tell_end=failure or notify.tells(NotifyOn.COMPLETION),
         first_batch=first_batch,
         again=again,
+        send_at=None if again else send_at,
+        expires_at=options.expires_at,
     )

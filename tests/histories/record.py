@@ -25,13 +25,14 @@ from postwerk.archive.operations import Operation, operation
 from postwerk.archive.suppressions import NewSuppression, add_suppressions
 from postwerk.contracts.content import Mailbox
 from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
-from postwerk.contracts.orders import DeadlineSignal, HoldSignal
+from postwerk.contracts.orders import BeginningSignal, DeadlineSignal, ExpirySignal, HoldSignal
 from postwerk.contracts.queue import STARTED_AGAIN, OperationState, QueueFilter, Verb
 from tests.support.databases import open_archive
 from tests.support.sandbox import SandboxProcess
-from tests.support.seeding import a_stored_bulk_send
+from tests.support.seeding import a_stored_bulk_send, a_stored_schedule
 from tests.support.worker import program, started, working
 from workflows.client import add_search_attributes
+from workflows.schedules import fire_by_hand
 
 FOLDER = Path(__file__).parent
 QUICK = RetrySchedule(initial=timedelta(seconds=1), maximum=timedelta(seconds=2))
@@ -177,6 +178,49 @@ async def held_and_moved(client: Client, archive: Archive, queue: str) -> None:
     await record(client, "moved", root, f"{root}/batch-1")
 
 
+async def scheduled(client: Client, archive: Archive, queue: str) -> None:
+    """Held, released and moved before it begins; told to expire earlier when it has."""
+    now = datetime.now(UTC)
+    order = await a_stored_bulk_send(
+        archive, ["defer+1@example.com"], retry=QUICK, send_at=now + timedelta(hours=1)
+    )
+    handle = await started(client, order, queue)
+    for signal in ("hold", "release"):
+        await asyncio.sleep(1)
+        await handle.signal(signal)
+    await asyncio.sleep(1)
+    begins = datetime.now(UTC) + timedelta(seconds=2)
+    await handle.signal("set_beginning", BeginningSignal(send_at=begins))
+    await handle.signal("set_deadline", DeadlineSignal(deadline=begins + timedelta(hours=1)))
+    await asyncio.sleep(4)
+    expires = ExpirySignal(expires_at=datetime.now(UTC) + timedelta(seconds=10))
+    await handle.signal("set_expiry", expires)
+    await handle.result()
+    root = f"bulk-{order.bulk_id}"
+    await record(client, "scheduled", root, f"{root}/batch-1")
+
+
+async def expired_while_held(client: Client, archive: Archive, queue: str) -> None:
+    expires_at = datetime.now(UTC) + timedelta(seconds=8)
+    order = await a_stored_bulk_send(
+        archive, ["defer+1@example.com"], retry=QUICK, expires_at=expires_at, recipients_per_child=1
+    )
+    handle = await started(client, order, queue)
+    await asyncio.sleep(2)
+    await handle.signal("hold")
+    await handle.result()
+    root = f"bulk-{order.bulk_id}"
+    await record(client, "expired_while_held", root, f"{root}/batch-1")
+
+
+async def recurring(client: Client, archive: Archive, queue: str) -> None:
+    schedule_id = await a_stored_schedule(archive, ["ok+1@example.com"])
+    at = datetime.now(UTC)
+    workflow_id = await fire_by_hand(client, schedule_id, at, task_queue=queue)
+    await client.get_workflow_handle(workflow_id).result()
+    await record(client, "recurring", workflow_id)
+
+
 STORIES = (
     completed,
     planned_and_expanded,
@@ -188,6 +232,9 @@ STORIES = (
     held_by_itself,
     started_again,
     held_and_moved,
+    scheduled,
+    expired_while_held,
+    recurring,
 )
 
 

@@ -9,14 +9,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx2
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, Schedule, ScheduleAlreadyRunningError, WorkflowExecutionStatus
 from temporalio.common import TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.app import create_app
 from api.dependencies import ApiConfig, Parts
 from postwerk.archive.engine import Archive
-from postwerk.contracts.orders import BulkSendInput
 
 
 class RecordingTemporal:
@@ -25,7 +24,7 @@ class RecordingTemporal:
     namespace = "default"
 
     def __init__(self) -> None:
-        self.started: dict[str, BulkSendInput] = {}
+        self.started: dict[str, Any] = {}
         self.cancelled: list[str] = []
         self.terminated: set[str] = set()
         """Ids of workflows that were ended from outside; like any server's they can still be cancelled."""
@@ -37,10 +36,11 @@ class RecordingTemporal:
         self.away = False
         self.all_ended = False
         """What was started has run to its end."""
+        self.schedules: dict[str, Schedule] = {}
         self.workers = 1
         self.workflow_service = SimpleNamespace(describe_task_queue=self._describe_task_queue)
 
-    async def start_workflow(self, _name: str, order: BulkSendInput, *, id: str, **_options: Any) -> None:
+    async def start_workflow(self, _name: str, order: Any, *, id: str, **_options: Any) -> None:
         self._answer()
         self.started.setdefault(id, order)
 
@@ -67,6 +67,32 @@ class RecordingTemporal:
             self.signalled.append((workflow_id, name))
 
         return SimpleNamespace(cancel=cancel, describe=describe, signal=signal)
+
+    async def create_schedule(self, schedule_id: str, schedule: Schedule, **_options: Any) -> None:
+        self._answer()
+        if schedule_id in self.schedules:
+            raise ScheduleAlreadyRunningError
+        self.schedules[schedule_id] = schedule
+
+    def get_schedule_handle(self, schedule_id: str) -> Any:
+        def known() -> Schedule:
+            self._answer()
+            if schedule_id not in self.schedules:
+                raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+            return self.schedules[schedule_id]
+
+        async def update(updater: Any, **_options: Any) -> None:
+            found = SimpleNamespace(description=SimpleNamespace(schedule=known()))
+            self.schedules[schedule_id] = updater(found).schedule
+
+        async def delete(**_options: Any) -> None:
+            known()
+            del self.schedules[schedule_id]
+
+        async def describe(**_options: Any) -> Any:
+            return SimpleNamespace(schedule=known(), info=SimpleNamespace(next_action_times=[]))
+
+        return SimpleNamespace(update=update, delete=delete, describe=describe)
 
     async def list_workflows(self, query: str, **_options: Any) -> AsyncIterator[Any]:
         """Running batches, as workflows/client.py asks for them."""

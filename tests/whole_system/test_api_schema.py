@@ -56,7 +56,7 @@ async def _prepare(archive: Archive) -> None:
     await archive.close()
 
 
-@pytest.mark.timeout(400)  # sixty calls of each route
+@pytest.mark.timeout(900)
 def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     archive = Archive(ArchiveConfig(url=f"sqlite+aiosqlite:///{tmp_path}/archive.db", durability="normal"))
     asyncio.run(_prepare(archive))

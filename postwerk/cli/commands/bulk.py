@@ -6,9 +6,10 @@ import argparse
 
 from postwerk.cli.client.operation import add_operation
 from postwerk.cli.client.options import add_limit, add_reason, later, leaf, pair, whole
+from postwerk.cli.client.times import add_times
 
 STATES = (
-    *("storing", "open", "queued", "running", "paused"),
+    *("storing", "open", "scheduled", "queued", "running", "paused"),
     *("cancelling", "completed", "cancelled", "failed"),
 )
 FAILED_STATES = ("bounced", "expired", "failed", "cancelled", "unknown", "suppressed")
@@ -39,7 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _add_order(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(order=name)
     parser.add_argument("id", metavar="ID")
-    if name != "start":
+    if name == "start":
+        parser.add_argument("--at", metavar="MOMENT", help="when it begins (RFC 3339); none: at once")
+    else:
         add_reason(parser, required=name == "pause")
     if name == "cancel":
         parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -78,7 +81,8 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
 def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID")
     parser.add_argument("--rate", metavar="RATE", help='100/s, "30/min,burst=5", 1000/h; none: no limit')
-    parser.add_argument("--deadline", metavar="WHEN", help="3d after acceptance, or a moment (RFC 3339)")
+    parser.add_argument("--deadline", metavar="WHEN", help="3d after it began, or a moment (RFC 3339)")
+    add_times(parser, none="; none: takes it back, and begins now")
     parser.add_argument("--retry", metavar="SCHEDULE", help="bulk, postfix, 1m,5m,1h or initial=5m,factor=2")
     parser.add_argument("--relay", metavar="NAME", help="another relay; none: the default one")
     parser.add_argument("--name", metavar="TITLE")

@@ -14,6 +14,7 @@ from postwerk.cli.client.operation import settled
 from postwerk.cli.client.output import print_json
 from postwerk.cli.client.schedules import none_or, retry_of
 from postwerk.cli.client.terminal import safe, say
+from postwerk.cli.client.times import times_of
 from postwerk.cli.commands.bulk_read import show_send
 
 _CHANGEABLE = ("rate", "deadline", "retry", "relay", "name")
@@ -25,7 +26,7 @@ def order(given: argparse.Namespace, api: Api) -> int:
         say("Nothing was done.")
         return 1
     reason = getattr(given, "reason", None)
-    body = None if given.order == "start" else _with_reason({}, reason)
+    body = times_of(given) or None if given.order == "start" else _with_reason({}, reason)
     view = api.call("POST", f"{path}/{given.order}", body)
     if given.json:
         print_json(view)
@@ -78,8 +79,9 @@ def test(given: argparse.Namespace, api: Api) -> int:
 
 def change(given: argparse.Namespace, api: Api) -> int:
     body = {name: getattr(given, name) for name in _CHANGEABLE if getattr(given, name) is not None}
+    body |= times_of(given)
     if not body:
-        raise Misused("Say what to change: --rate, --deadline, --retry, --relay or --name.")
+        raise Misused("Say what to change, such as --rate, --deadline or --window (bulk change --help).")
     for name in ("rate", "relay"):
         if name in body:
             body[name] = none_or(body[name])

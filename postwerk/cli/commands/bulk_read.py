@@ -79,10 +79,13 @@ def _facts(view: dict[str, Any], now: datetime) -> list[str]:
             ("time left", until(now, view["eta"])),
             ("retry", _schedule(view["retry"])),
             ("accepted", shown(view["accepted_at"])),
+            ("begins", shown(view["send_at"])),
             ("started", shown(view["started_at"])),
             ("finished", shown(view["finished_at"])),
             ("took", took(view)),
             ("deadline", shown(view["deadline"])),
+            ("expires", shown(view["expires_at"])),
+            ("window", _window(view["window"])),
             ("notice of", view["notice_of"]),
             ("workflow", view["workflow_id"]),
         ]
@@ -92,6 +95,13 @@ def _facts(view: dict[str, Any], now: datetime) -> list[str]:
 def _refused(view: dict[str, Any]) -> str:
     counted = {"rejected": view["rejected"], "duplicates": view["duplicates"]}
     return ", ".join(f"{number:,} {word}" for word, number in counted.items() if number)
+
+
+def _window(window: dict[str, Any] | None) -> str:
+    """ "mon,tue 09:00-18:00 Europe/Berlin" """
+    if window is None:
+        return ""
+    return f"{','.join(window['days'])} {window['start']}-{window['end']} {window['time_zone']}"
 
 
 def _schedule(retry: dict[str, Any]) -> str:

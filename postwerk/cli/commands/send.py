@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from postwerk.cli.client.options import later, pair, ready, whole
+from postwerk.cli.client.times import add_times
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +69,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--relay", metavar="NAME", help="which relay takes it, if there are several")
     how.add_argument("--retry", metavar="SCHEDULE", help="bulk, postfix, 1m,5m,1h or initial=5m,factor=2")
     how.add_argument("--deadline", metavar="TIME", help="1 minute to 7 days: 2d, 36h (5d)")
+    add_times(how, none="")
     how.add_argument("--recipients-per-child", type=whole(1), metavar="N", help="messages of a batch")
     how.add_argument("--notify", action="append", metavar="MAILBOX", help="who is told; repeatable")
     how.add_argument("--notify-on", metavar="WHAT,...", help="failure,delay,completion (failure)")

@@ -11,12 +11,14 @@ from typing import Any
 
 from postwerk.cli.client.errors import Misused
 from postwerk.cli.client.schedules import retry_of
+from postwerk.cli.client.times import times_of
 
 FIELDS = (
     *("name", "from", "return_path", "reply_to", "subject", "text", "html", "variables", "headers"),
     *("template", "attachments", "inline_css"),
     *("metadata", "recipients", "recipients_per_child", "deadline", "retry", "rate", "relay", "auto_pause"),
     *("max_consecutive_config_errors", "on_ambiguous", "notify", "validation", "open"),
+    *("send_at", "expires_at", "window"),
 )
 """Of `POST /v1/bulk-sends`."""
 _PLAIN = (
@@ -30,6 +32,7 @@ def request_of(given: argparse.Namespace) -> dict[str, Any]:
     """The request without the lists of --recipients. Raises Misused."""
     request = _campaign(Path(given.campaign)) if given.campaign else {}
     request |= {name: getattr(given, name) for name in _PLAIN if getattr(given, name) is not None}
+    request |= times_of(given)
     request |= _content(given)
     for name, pairs in (("variables", given.var), ("headers", _headers(given)), ("metadata", given.metadata)):
         if pairs:
@@ -47,6 +50,7 @@ def _campaign(path: Path) -> dict[str, Any]:
     unknown = [str(name) for name in document if name not in FIELDS]
     if unknown:
         raise Misused(f"{path}: there is no field {unknown[0]!r}; the fields are {', '.join(FIELDS)}.")
+    _check_json(document, path)
     return document
 
 
@@ -55,11 +59,15 @@ def read_document(path: Path) -> dict[str, Any]:
     document = _document(path)
     if not isinstance(document, dict):
         raise Misused(f"{path}: this file is one object of fields.")
+    _check_json(document, path)
+    return document
+
+
+def _check_json(document: Any, path: Path) -> None:
     try:
         json.dumps(document, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise Misused(f"{path}: this cannot be said in JSON: {error}; write it as a text.") from error
-    return document
 
 
 def _document(path: Path) -> Any:

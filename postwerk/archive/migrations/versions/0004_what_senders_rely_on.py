@@ -18,6 +18,7 @@ _ADDED: dict[str, tuple[sa.Column[Any], ...]] = {
         sa.Column("owner", sa.String(), nullable=False, server_default=""),
         sa.Column("late_bounces", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("complaints", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("begins_at", sa.BigInteger(), nullable=True),
     ),
     "lane": (sa.Column("size_limit", sa.BigInteger(), nullable=True),),
     "message": (
@@ -102,6 +103,8 @@ def _create_tables_of_callers() -> None:
         sa.Column("changed_at", sa.BigInteger(), nullable=True),
         sa.Column("last_at", sa.BigInteger(), nullable=True),
         sa.Column("last_bulk_id", sa.String(), nullable=False),
+        sa.Column("changes", sa.Integer(), nullable=False),
+        sa.Column("told", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
 

@@ -1,0 +1,38 @@
+"""When a bulk send begins: said as its list is closed, or changed before it has begun."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.operation_orders import order_or_default
+from api.operation_schemas import StartOrder
+from api.taking.times import check_times, read_beginning
+from postwerk.archive import changing
+from postwerk.archive.intake import queue_bulk_send
+from postwerk.archive.reads import BulkSend
+
+
+def read_start(body: bytes) -> StartOrder:
+    """The body of `/start`, which may be left out. Raises MalformedBody, InvalidRequest."""
+    return order_or_default(body, StartOrder)
+
+
+async def close_list(connection: AsyncConnection, send: BulkSend, order: StartOrder, now: datetime) -> bool:
+    """Accept an open send, to begin when the order says, or the request did. False: it is accepted already.
+
+    Raises InvalidRequest. In the writing transaction that read the send.
+    """
+    if send.accepted_at is not None:
+        return False
+    begins_at = send.options.send_at
+    if "send_at" in order.model_fields_set:
+        begins_at = read_beginning(order.send_at, now)
+    if begins_at is not None and begins_at <= now:
+        begins_at = None
+    options = send.options.model_copy(update={"send_at": begins_at})
+    check_times(options, begins_at or now, now)
+    if options != send.options:
+        await changing.change_options(connection, send.id, options)
+    return await queue_bulk_send(connection, send.id, now, options)
