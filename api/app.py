@@ -19,7 +19,7 @@ from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
 from api.problem_schemas import Problem
 from api.reconciler import reconcile_forever
-from api.request_schemas import BulkSendRequest
+from api.request_schemas import BulkSendRequest, MessageRequest
 from api.routes import (
     audit,
     bulk_sends,
@@ -162,6 +162,7 @@ def _complete_openapi(app: FastAPI) -> None:
             _, shapes = models_json_schema(
                 [
                     (BulkSendRequest, "validation"),
+                    (MessageRequest, "validation"),
                     (BulkSendChange, "validation"),
                     (SuppressionRequest, "validation"),
                     (LaneOrder, "validation"),

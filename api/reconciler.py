@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 from api.starting import Starter
 from postwerk.archive import bulks, reads
+from postwerk.archive.coalescing import arrivals_not_handed
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
 from postwerk.archive.operations import unfinished_operations
@@ -27,6 +28,8 @@ STARTED_AFTER = timedelta(seconds=5)
 """Younger ones are being started right now by the call that stored them."""
 BELIEVED_FOR = timedelta(minutes=5)
 """A workflow found started is left alone for this long, however many sends wait for a worker."""
+OVERDUE_AFTER = timedelta(seconds=30)
+"""A window that should have ended so long ago has lost its workflow, or has no worker."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 
 
@@ -60,6 +63,7 @@ class Reconciler:
         self._starter = Starter(self._archive, self._client, self._task_queue)
         for step in (
             self.start_queued,
+            self.hand_in_waiting,
             self.repeat_cancels,
             self.match_workflows,
             self.finish_operations,
@@ -78,6 +82,19 @@ class Reconciler:
     async def _start(self, bulk_id: str) -> None:
         if await self._starter.start_stored(bulk_id, self._now):
             self._known[bulk_id] = self._now
+
+    async def hand_in_waiting(self) -> None:
+        """Messages that wait for others of their key, and perhaps no workflow knows of them."""
+        async with self._archive.reading() as connection:
+            waiting = await arrivals_not_handed(
+                connection, self._now - STARTED_AFTER, overdue=self._now - OVERDUE_AFTER
+            )
+        for arrival in waiting:
+            if arrival.bulk_id in self._known:
+                continue
+            if not await self._starter.hand_in(arrival):
+                return  # nobody takes note just now: the others would only wait for the same
+            self._known[arrival.bulk_id] = self._now
 
     async def repeat_cancels(self) -> None:
         for bulk_id in await self._in_states(BulkState.CANCELLING):

@@ -96,8 +96,19 @@ class NotifyRequest(_Request):
     mode: NotifyMode = NotifyMode.DIGEST
 
 
-class BulkSendRequest(_Request):
-    """One content for any number of recipients. `subject`, `text` and `html` are templates."""
+class CoalesceRequest(_Request):
+    """Of the messages with this key that arrive within the window only one is sent: the highest rank's."""
+
+    key: StrictStr = Field(min_length=1, max_length=200)
+    """Whatever belongs together; two API keys never share one."""
+    window: DurationInput
+    """From the first message on: one second to seven days."""
+    rank: StrictInt = Field(default=0, ge=-(2**53), le=2**53)
+    """Among equals the latest is sent."""
+
+
+class SendRequest(_Request):
+    """What a mail says and how it is to be carried. `subject`, `text` and `html` are templates."""
 
     name: StrictStr = Field(default="", max_length=200)
     """A title for people; it also stands in the Temporal Web UI, so no personal data here."""
@@ -110,22 +121,35 @@ class BulkSendRequest(_Request):
     variables: JsonObject = {}
     headers: dict[str, StrictStr] = {}
     metadata: JsonObject | None = None
-    recipients: list[RecipientRequest] = []
-    recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
     deadline: DurationInput = None
     """One minute to seven days; five days if left out."""
     retry: RetryInput = RetryRequest()
     """A preset's name, or a schedule."""
-    rate: StrictStr | None = Field(default=None, max_length=50)
-    """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
     relay: StrictStr | None = Field(default=None, max_length=50)
     """Which relay takes its mail, by a name of the settings; the default one if left out."""
-    auto_pause: AutoPauseRequest | None = None
     max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
     """So many refusals of our own settings or sender in a row pause the send."""
     on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
     notify: NotifyRequest | None = None
     """Left out, nobody is told."""
+
+
+class BulkSendRequest(SendRequest):
+    """One content for any number of recipients."""
+
+    recipients: list[RecipientRequest] = []
+    recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
+    rate: StrictStr | None = Field(default=None, max_length=50)
+    """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
+    auto_pause: AutoPauseRequest | None = None
     validation: Literal["permissive", "strict"] = "permissive"
     open: StrictBool = False
     """Take further recipients by `/recipients` until `/start`."""
+
+
+class MessageRequest(SendRequest):
+    """One transactional mail."""
+
+    to: MailboxInput
+    coalesce: CoalesceRequest | None = None
+    """Left out, it is sent at once."""

@@ -53,6 +53,9 @@ def _arguments() -> argparse.Namespace:
         default=1_000_000,
         help="messages of the step queue (default 1,000,000)",
     )
+    parser.add_argument(
+        "--beside", type=int, default=20_000, help="mails that go out while step single goes on (20,000)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs whose median counts (default 3)")
     return parser.parse_args()
 
@@ -81,7 +84,7 @@ def measure_postfix(wanted: argparse.Namespace) -> Figures:
 
 
 def measure_single(wanted: argparse.Namespace) -> Figures:
-    return single.measure(wanted.single)
+    return single.measure(wanted.single, wanted.beside)
 
 
 def measure_size(wanted: argparse.Namespace) -> Figures:

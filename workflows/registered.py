@@ -4,8 +4,13 @@ Not in the package's __init__: the sandbox runs that anew for each workflow, and
 """
 
 from workflows.bulk_send import BulkSend
+from workflows.coalesce import Coalesce
 from workflows.delivery import Delivery
 from workflows.expansion import Expansion
+from workflows.message import Message
 from workflows.operation import Operation
 
-WORKFLOWS = [BulkSend, Expansion, Delivery, Operation]
+BULK_WORKFLOWS = [BulkSend, Expansion, Delivery, Operation]
+MESSAGE_WORKFLOWS = [Message, Coalesce]
+"""On the task queue of transactional messages."""
+WORKFLOWS = [*BULK_WORKFLOWS, *MESSAGE_WORKFLOWS]

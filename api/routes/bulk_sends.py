@@ -26,7 +26,7 @@ from api.waiting import waits_of_sends
 from api.who import By, owner_of
 from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, queue_bulk_send
-from postwerk.contracts.states import ENDED, BulkState
+from postwerk.contracts.states import ENDED, BulkState, SendKind
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.starting import start_order
 
@@ -104,13 +104,18 @@ async def list_all(
     request: Request,
     parts: UseParts,
     state: Annotated[list[BulkState] | None, Query()] = None,
+    kind: Annotated[list[SendKind] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: str | None = None,
 ) -> BulkSendList:
-    """The bulk sends, newest first."""
+    """The bulk sends, newest first; with `kind` also what else is stored as a send of its own."""
     async with parts.archive.reading() as connection:
         found = await reads.bulk_sends(
-            connection, states=state or (), limit=limit + 1, after=bulk_cursor(after)
+            connection,
+            states=state or (),
+            kinds=kind or (SendKind.BULK,),
+            limit=limit + 1,
+            after=bulk_cursor(after),
         )
     waits = await waits_of_sends(parts, found[:limit])
     page = [bulk_send_view(request, parts, send, wait) for send, wait in zip(found, waits, strict=False)]

@@ -22,12 +22,21 @@ def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], 
     """The fields without the list named `listed`, and its entries. Raises MalformedBody, InvalidRequest."""
     fields = _top_level(body)
     entries = _list(listed, fields.pop(listed, None))
+    return _document(fields, body), entries
+
+
+def read_document(body: bytes) -> dict[str, Any]:
+    """The same of an object without such a list."""
+    return _document(_top_level(body), body)
+
+
+def _document(fields: dict[str, msgspec.Raw], body: bytes) -> dict[str, Any]:
     document = {name: _value(name, raw) for name, raw in fields.items()}
     if b"\\u0000" in body:
         wrong = find_nul(document)
         if wrong:
             raise InvalidRequest("A NUL character cannot be kept.", pointer=wrong, code="invalid_text")
-    return document, entries
+    return document
 
 
 def _top_level(body: bytes) -> dict[str, msgspec.Raw]:

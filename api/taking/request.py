@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
-from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest
+from api.request_schemas import BulkSendRequest, MessageRequest, NotifyRequest, RetryRequest, SendRequest
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.intake import NewBulkSend
 from postwerk.contracts.content import Content, Mailbox
@@ -23,6 +23,7 @@ from postwerk.contracts.options import (
     Notify,
     RetrySchedule,
 )
+from postwerk.contracts.states import SendKind
 from postwerk.errors import InvalidRequest
 from postwerk.mime.headers import check_headers
 from postwerk.mime.templates import check_templates
@@ -72,20 +73,49 @@ def new_bulk_send(
             pointer="#/validation",
             code="strict_and_open",
         )
+    options = _options(request, defaults, relays).model_copy(
+        update={
+            "recipients_per_child": request.recipients_per_child,
+            "rate": read_rate(request.rate),
+            "auto_pause": AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
+        }
+    )
+    return _new_send(request, options, new_bulk_id(), SendKind.BULK, owner, now)
+
+
+def new_message_send(
+    request: MessageRequest,
+    defaults: RetrySchedule,
+    relays: Collection[str],
+    now: datetime,
+    *,
+    bulk_id: str,
+    owner: str = "",
+) -> NewBulkSend:
+    """The same for one transactional mail; its variables are its recipient's, so contents stay few."""
+    options = _options(request, defaults, relays)
+    content = request.model_copy(update={"variables": {}})
+    return _new_send(content, options, bulk_id, SendKind.MESSAGE, owner, now)
+
+
+def _new_send(
+    request: SendRequest, options: BulkOptions, bulk_id: str, kind: SendKind, owner: str, now: datetime
+) -> NewBulkSend:
     if request.metadata:
         json_text(request.metadata, "#/metadata")
     return NewBulkSend(
-        id=new_bulk_id(),
+        id=bulk_id,
         name=check_name(request.name),
         content=_content(request),
-        options=_options(request, defaults, relays),
+        options=options,
         metadata=request.metadata,
         created_at=now,
+        kind=kind,
         owner=owner,
     )
 
 
-def _content(request: BulkSendRequest) -> Content:
+def _content(request: SendRequest) -> Content:
     if request.text is None and request.html is None:
         raise InvalidRequest("Give a text, an html, or both.", pointer="#/text", code="missing")
     if request.variables:
@@ -106,19 +136,16 @@ def _content(request: BulkSendRequest) -> Content:
     return content
 
 
-def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:
+def _options(request: SendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:
     deadline = DEFAULT_DEADLINE
     if request.deadline is not None:
         deadline = bounded_duration(
             request.deadline, SHORTEST_DEADLINE, LONGEST_DEADLINE, pointer="#/deadline"
         )
     return BulkOptions(
-        recipients_per_child=request.recipients_per_child,
         deadline=deadline,
         retry=read_retry(request.retry, defaults),
-        rate=read_rate(request.rate),
         relay=read_relay(request.relay, relays),
-        auto_pause=AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
         max_consecutive_config_errors=request.max_consecutive_config_errors,
         on_ambiguous=request.on_ambiguous,
         notify=_notify(request.notify),

@@ -78,30 +78,34 @@ _INSERT_POSTGRESQL = f"""
 """
 
 
-async def store_bulk_send(connection: AsyncConnection, new: NewBulkSend, state: BulkState) -> None:
-    """Write a bulk send without recipients, and its content unless that is known."""
+async def store_bulk_send(
+    connection: AsyncConnection, new: NewBulkSend, state: BulkState, **known: Any
+) -> None:
+    """Write a bulk send without recipients, and its content unless that is known.
+
+    `known`: columns of which more is known already.
+    """
     document = orjson.dumps(new.content.model_dump(mode="json"))
     content_id = hashlib.sha256(document).hexdigest()
     await connection.execute(_INSERT_CONTENT, {"id": content_id, "document": document.decode()})
-    await connection.execute(
-        insert(BulkSendRow).values(
-            id=new.id,
-            name=new.name,
-            state=state.value,
-            reason="",
-            content_id=content_id,
-            options=new.options.model_dump(mode="json"),
-            details=new.metadata,
-            created_at=new.created_at,
-            next_seq=1,
-            accepted=0,
-            rejected=0,
-            duplicates=0,
-            notice_of=new.notice_of,
-            kind=new.kind.value,
-            owner=new.owner,
-        )
-    )
+    columns = {
+        "id": new.id,
+        "name": new.name,
+        "state": state.value,
+        "reason": "",
+        "content_id": content_id,
+        "options": new.options.model_dump(mode="json"),
+        "details": new.metadata,
+        "created_at": new.created_at,
+        "next_seq": 1,
+        "accepted": 0,
+        "rejected": 0,
+        "duplicates": 0,
+        "notice_of": new.notice_of,
+        "kind": new.kind.value,
+        "owner": new.owner,
+    }
+    await connection.execute(insert(BulkSendRow).values(columns | known))
 
 
 async def add_recipients(

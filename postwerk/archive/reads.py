@@ -11,10 +11,11 @@ from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
+from postwerk.archive.sender_tables import CoalescedRow
 from postwerk.archive.tables import RARE_STATES
 from postwerk.contracts.content import Content, Recipient
 from postwerk.contracts.options import BulkOptions
-from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, BulkState, MessageState
+from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, BulkState, MessageState, SendKind
 from postwerk.errors import Conflict, NotFound
 
 
@@ -44,6 +45,7 @@ class BulkSend:
     """Batches up to this number were carried by runs of its workflow that have ended."""
     held_at: datetime | None = None
     """Paused since."""
+    kind: SendKind = SendKind.BULK
     counts: dict[MessageState, int] = field(default_factory=dict)
 
     @property
@@ -114,6 +116,7 @@ class MessageFilter:
 
 _TABLES = SQLModel.metadata.tables
 _BULK, _MESSAGE = _TABLES["bulk_send"].c, _TABLES["message"].c
+_COALESCED = _TABLES[CoalescedRow.__tablename__].c
 _CONTENT, _COUNTER, _ATTEMPT = _TABLES["content"].c, _TABLES["counter"].c, _TABLES["attempt"].c
 _SELECT_BULK_SEND = select(
     _BULK.id,
@@ -134,6 +137,7 @@ _SELECT_BULK_SEND = select(
     _BULK.rounds,
     _BULK.carried,
     _BULK.held_at,
+    _BULK.kind,
 ).where(_BULK.state != BulkState.STORING.value)
 MESSAGE_COLUMNS = tuple(_MESSAGE[name] for name in Message.__slots__)
 _SELECT_MESSAGE = select(*MESSAGE_COLUMNS)
@@ -153,6 +157,7 @@ async def bulk_sends(
     connection: AsyncConnection,
     *,
     states: Sequence[BulkState] = (),
+    kinds: Sequence[SendKind] = (),
     limit: int = 50,
     after: str | None = None,
 ) -> list[BulkSend]:
@@ -160,6 +165,8 @@ async def bulk_sends(
     query = _SELECT_BULK_SEND.order_by(_BULK.id.desc()).limit(limit)
     if states:
         query = query.where(_BULK.state.in_([state.value for state in states]))
+    if kinds:
+        query = query.where(_BULK.kind.in_([kind.value for kind in kinds]))
     if after:
         query = query.where(_BULK.id < after)
     rows = (await connection.execute(query)).all()
@@ -175,8 +182,10 @@ async def bulk_sends_named(connection: AsyncConnection, ids: Collection[str]) ->
 
 
 async def bulk_sends_not_started(connection: AsyncConnection, accepted_before: datetime) -> list[str]:
-    """Queued, and no workflow has begun with them yet."""
+    """Queued, and no workflow has begun with them yet. Not those that wait for others of their key."""
     query = select(_BULK.id).where(_BULK.state == BulkState.QUEUED.value, _BULK.accepted_at < accepted_before)
+    waits = (_COALESCED.bulk_id == _BULK.id) & (_COALESCED.state == "waiting")
+    query = query.where(~select(_COALESCED.bulk_id).where(waits).exists())
     return list((await connection.execute(query.order_by(_BULK.id))).scalars())
 
 
@@ -207,6 +216,27 @@ async def message(connection: AsyncConnection, bulk_id: str, seq: int) -> Messag
     if row is None:
         raise NotFound("There is no message with this id.")
     return message_of(row)
+
+
+async def single_messages(
+    connection: AsyncConnection,
+    *,
+    state: MessageState | None = None,
+    to: str | None = None,
+    limit: int = 50,
+    after: str | None = None,
+) -> list[Message]:
+    """Transactional messages, newest first; `after` is the bulk id of the last one seen."""
+    query = _SELECT_MESSAGE.join(_TABLES["bulk_send"], _BULK.id == _MESSAGE.bulk_id)
+    query = query.where(_BULK.kind == SendKind.MESSAGE.value, _MESSAGE.seq == 1)
+    if state is not None:
+        query = query.where(_MESSAGE.state == state.value)
+    if to is not None:
+        query = query.where(func.lower(_MESSAGE.address) == func.lower(to))
+    if after is not None:
+        query = query.where(_BULK.id < after)
+    query = query.order_by(_BULK.id.desc()).limit(limit)
+    return [message_of(row) for row in await connection.execute(query)]
 
 
 async def attempts(connection: AsyncConnection, bulk_id: str, seq: int) -> list[Attempt]:
@@ -287,6 +317,7 @@ async def _counts_by_bulk_send(
 def _bulk_send(row: Row[*tuple[Any, ...]], counts: dict[MessageState, int]) -> BulkSend:
     values = dict(row._mapping)
     values["state"] = BulkState(values["state"])
+    values["kind"] = SendKind(values["kind"])
     values["options"] = BulkOptions.model_validate(values["options"])
     return BulkSend(**values, counts={state: counts.get(state, 0) for state in MessageState})
 

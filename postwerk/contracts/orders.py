@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from postwerk.contracts.states import MessageState
+from postwerk.contracts.states import MessageState, SendKind
 
 
 class _Order(BaseModel):
@@ -47,6 +47,8 @@ class BulkSendInput(_Order):
     """Behind those that a former run of this workflow has carried."""
     again: bool = False
     """There was a former run: failed messages of it were started again."""
+    kind: SendKind = SendKind.BULK
+    """A message is carried by its root workflow itself."""
 
 
 class ExpansionInput(_Order):
@@ -72,6 +74,10 @@ class SendBatchInput(_Order):
     deadline: datetime
     more_time: timedelta = timedelta(0)
     """Of this deadline so much belongs to messages with a later one of their own."""
+    urgent: bool = False
+    """Transactional mail: it waits behind no bulk send."""
+    begins_at: datetime | None = None
+    """The send begins with this run, since then, and is to be marked so."""
 
     def deadline_of(self, extra: timedelta) -> datetime:
         """A message's own deadline."""

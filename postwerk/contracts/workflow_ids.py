@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 
 def bulk_workflow_id(bulk_id: str) -> str:
     """`bulk-<id>`: one root workflow for each bulk send, so that starting twice is harmless."""
@@ -18,3 +20,9 @@ def delivery_workflow_id(bulk_id: str, number: int) -> str:
 
 def operation_workflow_id(operation_id: str) -> str:
     return f"operation-{operation_id}"
+
+
+def coalesce_workflow_id(owner: str, key: str) -> str:
+    """One for each key of an owner; of the key itself, which may be personal, nothing can be read in it."""
+    digest = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
+    return f"coalesce-{digest}"

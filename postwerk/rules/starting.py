@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from postwerk.contracts.options import BulkOptions, Notify, NotifyMode, NotifyOn
 from postwerk.contracts.orders import BatchOrder, BulkSendInput
+from postwerk.contracts.states import SendKind
 
 
 def start_order(
@@ -17,6 +18,7 @@ def start_order(
     left: timedelta | None = None,
     first_batch: int = 1,
     again: bool = False,
+    kind: SendKind = SendKind.BULK,
 ) -> BulkSendInput:
     """`left` is what a send that ran before has left of its deadline; that run's batches are not repeated."""
     notify = options.notify or Notify(to=(), mode=NotifyMode.NONE)
@@ -31,4 +33,5 @@ def start_order(
         tell_end=failure or notify.tells(NotifyOn.COMPLETION),
         first_batch=first_batch,
         again=again,
+        kind=kind,
     )
