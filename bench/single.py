@@ -14,6 +14,7 @@ from bench.histories import Moments, moments_of_message, moments_of_single
 from bench.house import RunningHouse
 from bench.programs import workplace
 from bench.stopwatch import Stopwatch
+from postwerk.contracts.states import ENDED
 
 Journeys = Sequence[tuple[str, Moments]]
 _PATIENCE_SECONDS = 30.0
@@ -43,10 +44,10 @@ def _measure_beside(
     bulk_id = house.post(mail.request(recipients=[mail.recipient(n) for n in range(beside)]))
     while not house.http.get(f"/v1/bulk-sends/{bulk_id}").json()["counts"].get("delivered"):
         time.sleep(_PAUSE_SECONDS)
-    journeys = []
-    while house.http.get(f"/v1/bulk-sends/{bulk_id}").json()["state"] == "running":
+    journeys: list[tuple[str, Moments]] = []
+    while house.http.get(f"/v1/bulk-sends/{bulk_id}").json()["state"] not in ENDED:
         journeys.append(_send_message(house, sink, next(numbers)))
-    return _figures("message_beside_bulk", journeys[:-1], house, moments_of_message)
+    return _figures("message_beside_bulk", journeys, house, moments_of_message)
 
 
 def _figures(
