@@ -24,7 +24,7 @@ _WARM_UP = 3
 
 
 def measure(sends: int, beside: int) -> dict[str, float]:
-    """Median and 95th percentile in milliseconds; `beside`: recipients of the bulk send that runs meanwhile."""
+    """Median and 95th percentile in milliseconds; `beside`: recipients of a bulk send that runs meanwhile."""
     with workplace() as folder, Stopwatch() as sink, RunningHouse(folder, sink.port) as house:
         numbers = iter(range(beside, beside + 1_000_000))
         for _ in range(_WARM_UP):
