@@ -13,7 +13,7 @@ from postwerk.archive.plan import plan_batches
 from postwerk.contracts.content import Content, Mailbox
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.orders import BulkSendInput
-from postwerk.contracts.states import BulkState
+from postwerk.contracts.states import BulkState, SendKind
 from postwerk.rules.providers import lane_of
 from postwerk.rules.recipients import NewRecipient
 from postwerk.rules.starting import start_order
@@ -37,16 +37,19 @@ async def a_stored_bulk_send(
     addresses: Sequence[str],
     *,
     content: Content | None = None,
+    kind: SendKind = SendKind.BULK,
     **options: Any,
 ) -> BulkSendInput:
     """A queued bulk send, planned, and the order that starts its workflow."""
     now = datetime.now(UTC)
     chosen = BulkOptions(**options)
     bulk_id = new_bulk_id()
-    new = NewBulkSend(bulk_id, "test", content or a_content(), chosen, None, now)
+    new = NewBulkSend(bulk_id, "test", content or a_content(), chosen, None, now, kind=kind)
     async with archive.writing() as connection:
         await store_bulk_send(connection, new, BulkState.STORING)
         await add_recipients(connection, bulk_id, [a_recipient(address) for address in addresses])
         await queue_bulk_send(connection, bulk_id, now, chosen)
         plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child, now=now, shard=0)
-    return start_order(bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None)
+    return start_order(
+        bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None, kind=kind
+    )
