@@ -30,6 +30,8 @@ log = logging.getLogger("postwerk.api")
 
 PATIENCE = 3.0
 """Seconds a caller waits for Temporal; what is stored is accepted either way."""
+NOTICED_WITHIN = 1.0
+"""Seconds a caller waits until a worker has taken note of a message that waits for others."""
 REST = 5.0
 """Seconds in which nobody waits again after Temporal did not answer."""
 TEMPORAL_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
@@ -78,7 +80,7 @@ class Starter:
         if time.monotonic() < max(self._away_until, self._nobody_until):
             return False
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(NOTICED_WITHIN):
                 await hand_in(self._client, arrival, task_queue=self._task_queue)
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             self._nobody_until = time.monotonic() + REST  # perhaps no worker runs: others can be started

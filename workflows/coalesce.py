@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from postwerk.contracts.coalescing import Arrival, CoalesceInput, WindowEnd, WindowOrder
     from workflows.kinds import workflow_of
     from workflows.names import bulk_workflow_id
-    from workflows.options import ACCIDENTS, ARCHIVE_STEP
+    from workflows.options import ACCIDENTS, QUICK_STEP
 
 
 @workflow.defn
@@ -27,9 +27,7 @@ class Coalesce:
     @workflow.init
     def __init__(self, order: CoalesceInput) -> None:
         self._opener: Arrival | None = None
-        """The first of the window that is open."""
-        self._later = order.later
-        """The first behind its end."""
+        """Who opened the window, as far as is known here."""
         self._known: set[str] = set()
         self._waiting = order.waiting
         self._rank = order.rank
@@ -41,13 +39,14 @@ class Coalesce:
         folded = 0
         while self._opener is not None:
             opener = await self._window_ends(self._opener)
-            self._opener, self._later = self._later, None
-            self._waiting = 0 if self._opener is None else 1
-            self._rank = self._opener.rank if self._opener else None
+            self._opener, self._waiting, self._rank = None, 0, None
+            self._known.clear()
             end = await self._end_window(opener)
             folded += end.folded
             if end.send is not None:
                 await self._start(end)
+            if end.first is not None:
+                self._take(end.first)
             await workflow.wait_condition(workflow.all_handlers_finished)
         return folded
 
@@ -59,17 +58,12 @@ class Coalesce:
         return first.ends if arrival.at < first.ends else arrival.ends
 
     def _take(self, arrival: Arrival) -> None:
-        if arrival.bulk_id in self._known:
-            return
-        self._known.add(arrival.bulk_id)
-        self._waiting += 1
-        self._rank = arrival.rank if self._rank is None else max(self._rank, arrival.rank)
-        if self._opener is None:
+        if self._opener is None or arrival.at < self._opener.at:
             self._opener = arrival
-        elif arrival.at < self._opener.at:
-            self._opener, arrival = arrival, self._opener
-        if arrival.at >= self._opener.ends and (self._later is None or arrival.at < self._later.at):
-            self._later = arrival
+        if arrival.bulk_id not in self._known:
+            self._known.add(arrival.bulk_id)
+            self._waiting += 1
+        self._rank = arrival.rank if self._rank is None else max(self._rank, arrival.rank)
         self._show()
 
     async def _window_ends(self, opener: Arrival) -> Arrival:
@@ -94,16 +88,14 @@ class Coalesce:
 
     def _go_on_afresh(self, opener: Arrival) -> None:
         """Thousands have arrived: the next run needs to know of the first one only."""
-        workflow.continue_as_new(
-            CoalesceInput(first=opener, later=self._later, waiting=self._waiting - 1, rank=self._rank)
-        )
+        workflow.continue_as_new(CoalesceInput(first=opener, waiting=self._waiting - 1, rank=self._rank))
 
     async def _end_window(self, opener: Arrival) -> WindowEnd:
         return await workflow.execute_activity_method(
             CoalescingActivities.end_window,
             WindowOrder(opener=opener.bulk_id, ends=opener.ends),
             summary="send the highest rank, fold the others",
-            start_to_close_timeout=ARCHIVE_STEP,
+            start_to_close_timeout=QUICK_STEP,
             retry_policy=ACCIDENTS,
         )
 

@@ -17,6 +17,8 @@ ACCIDENTS = RetryPolicy(
 Deliberate waiting does not use this: it comes with its own delay."""
 ARCHIVE_STEP = timedelta(seconds=45)
 """One short step in the archive; it has no heartbeat, so a worker killed in it is noticed only then."""
+QUICK_STEP = timedelta(seconds=10)
+"""The same where somebody's mail waits for it: a killed worker costs no more than this."""
 ARCHIVE_WALK = timedelta(hours=1)
 """A step that touches every message of a bulk send, with heartbeats."""
 TELLING = timedelta(hours=6)

@@ -39,9 +39,9 @@ _ONE = text(f"SELECT {_COLUMNS} FROM coalesced c WHERE c.bulk_id = :bulk_id")
 _SOME = text(f"SELECT {_COLUMNS} FROM coalesced c WHERE c.bulk_id IN :ids").bindparams(
     bindparam("ids", expanding=True)
 )
-_OPENED = text("""
-    SELECT arrived_at + "window" FROM coalesced
-    WHERE owner = :owner AND key = :key AND state = 'waiting' ORDER BY arrived_at LIMIT 1
+_FIRST = text(f"""
+    SELECT {_COLUMNS} FROM coalesced c
+    WHERE c.owner = :owner AND c.key = :key AND c.state = 'waiting' ORDER BY c.arrived_at, c.bulk_id LIMIT 1
 """)
 _NOT_HANDED = text(f"""
     SELECT {_COLUMNS} FROM coalesced c WHERE c.state = 'waiting'
@@ -129,14 +129,16 @@ async def coalesced_of(connection: AsyncConnection, bulk_ids: Collection[str]) -
         return {}
     found = {}
     for row in await connection.execute(_SOME, {"ids": sorted(bulk_ids)}):
-        ends_at = await _ends_at(connection, row) if row.state == _WAITING else None
+        first = await _first(connection, row.owner, row.key) if row.state == _WAITING else None
+        ends_at = first.ends if first else None
         found[row.bulk_id] = Coalesced(row.bulk_id, row.key, row.rank, row.state, row.folded_into, ends_at)
     return found
 
 
-async def _ends_at(connection: AsyncConnection, row: Row[Any]) -> datetime:
-    opened = await connection.execute(_OPENED, {"owner": row.owner, "key": row.key})
-    return from_microseconds(opened.scalar_one())
+async def _first(connection: AsyncConnection, owner: str, key: str) -> Arrival | None:
+    """Who has opened the window of the key."""
+    row = (await connection.execute(_FIRST, {"owner": owner, "key": key})).one_or_none()
+    return None if row is None else _arrival(row)
 
 
 async def end_window(connection: AsyncConnection, order: WindowOrder, now: datetime, shard: int) -> WindowEnd:
@@ -148,15 +150,18 @@ async def end_window(connection: AsyncConnection, order: WindowOrder, now: datet
     if opener is None:
         raise NotFound("The archive holds no such message.")
     await _lock_key(connection, opener.owner, opener.key)
-    found = await _in_window(connection, opener, order.ends)
-    if not found:
-        return await _decided_before(connection, order.opener)
+    first = await _first(connection, opener.owner, opener.key)
+    if first is None or first.ends > order.ends:
+        before = await _decided_before(connection, order.opener)
+        return before.model_copy(update={"first": first})
+    found = await _in_window(connection, opener, first.ends)
     fit = [row for row in found if _may_be_sent(row)]
     winner = fit[0].bulk_id if fit else ""
     await _mark(connection, found, winner)
     await _fold(connection, fit[1:], now, shard)
     await _finish(connection, [row for row in found if row.bulk_id != winner], now)
-    return await _ended(connection, winner, len(fit) - 1)
+    end = await _ended(connection, winner, len(fit) - 1)
+    return end.model_copy(update={"first": await _first(connection, opener.owner, opener.key)})
 
 
 async def _in_window(connection: AsyncConnection, opener: Row[Any], ends: datetime) -> Sequence[Row[Any]]:
@@ -172,6 +177,8 @@ def _may_be_sent(row: Row[Any]) -> bool:
 
 async def _decided_before(connection: AsyncConnection, opener: str) -> WindowEnd:
     row = (await connection.execute(_ONE, {"bulk_id": opener})).one()
+    if row.state == _WAITING:
+        return WindowEnd()
     return await _ended(connection, opener if row.state == _SENT else row.folded_into, 0)
 
 

@@ -33,8 +33,6 @@ class CoalesceInput(_Order):
     """Starts the workflow of a key, by the message that opens the window."""
 
     first: Arrival
-    later: Arrival | None = None
-    """The first behind the end of the window that `first` opened."""
     waiting: int = 0
     """Known of by a former run."""
     rank: int | None = None
@@ -42,15 +40,19 @@ class CoalesceInput(_Order):
 
 
 class WindowOrder(_Order):
-    """End the window that `opener` opened: who arrived before `ends` is in it."""
+    """End the first window of a message's key, if it is over by `ends`; whoever opened it in truth."""
 
     opener: str
     ends: datetime
 
 
 class WindowEnd(_Order):
-    """What became of a window. `send` is to be started; None: nobody in it is to be sent any more."""
+    """What became of a window. `send` is to be started; None: nobody in it is to be sent any more.
+
+    `first`: who has opened the next one by now.
+    """
 
     send: BulkSendInput | None = None
     name: str = ""
     folded: int = 0
+    first: Arrival | None = None

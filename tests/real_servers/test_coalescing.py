@@ -92,8 +92,9 @@ async def test_to_decide_again_decides_nothing_else(archive: Archive) -> None:
 
 async def test_who_comes_behind_the_end_is_in_the_next_window(archive: Archive) -> None:
     inside, outside = await stored(archive, 70, 59), await stored(archive, 90, 60)
-    opener = await stored(archive, 10, 0)
-    end = await ended(archive, opener)
+    await stored(archive, 10, 0)
+    end = await ended(archive, inside)  # who was believed to have opened it
+    assert end.first == outside
     assert end.send is not None
     assert end.send.bulk_id == inside.bulk_id
     assert await standing(archive, outside) == [("waiting", "")]
