@@ -30,6 +30,8 @@ BELIEVED_FOR = timedelta(minutes=5)
 """A workflow found started is left alone for this long, however many sends wait for a worker."""
 OVERDUE_AFTER = timedelta(seconds=30)
 """A window that should have ended so long ago has lost its workflow, or has no worker."""
+AT_ONCE = 20
+"""Messages that are handed to the workflows of their keys together."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 
 
@@ -89,12 +91,13 @@ class Reconciler:
             waiting = await arrivals_not_handed(
                 connection, self._now - STARTED_AFTER, overdue=self._now - OVERDUE_AFTER
             )
-        for arrival in waiting:
-            if arrival.bulk_id in self._known:
-                continue
-            if not await self._starter.hand_in(arrival):
+        left = [arrival for arrival in waiting if arrival.bulk_id not in self._known]
+        while left:
+            some, left = left[:AT_ONCE], left[AT_ONCE:]
+            handed = await asyncio.gather(*[self._starter.hand_in(arrival) for arrival in some])
+            self._known |= {one.bulk_id: self._now for one, done in zip(some, handed, strict=True) if done}
+            if not any(handed):
                 return  # nobody takes note just now: the others would only wait for the same
-            self._known[arrival.bulk_id] = self._now
 
     async def repeat_cancels(self) -> None:
         for bulk_id in await self._in_states(BulkState.CANCELLING):

@@ -32,6 +32,8 @@ PATIENCE = 3.0
 """Seconds a caller waits for Temporal; what is stored is accepted either way."""
 NOTICED_WITHIN = 1.0
 """Seconds a caller waits until a worker has taken note of a message that waits for others."""
+NOBODY = 5
+"""So many of them in a row say that no worker runs; one alone may have had a worker that died."""
 REST = 5.0
 """Seconds in which nobody waits again after Temporal did not answer."""
 TEMPORAL_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
@@ -49,7 +51,9 @@ class Starter:
         self._task_queue = task_queue
         self._away_until = 0.0
         self._nobody_until = 0.0
-        """No worker took note of a message that waits for others; until then nobody is asked again."""
+        """No worker takes note of messages that wait for others; until then nobody is asked again."""
+        self._unnoticed = 0
+        """So many in a row were not taken note of."""
 
     async def start(self, order: BulkSendInput, name: str) -> bool:
         """Start the workflow; False when Temporal is away, then the reconciler starts it."""
@@ -83,11 +87,14 @@ class Starter:
             async with asyncio.timeout(NOTICED_WITHIN):
                 await hand_in(self._client, arrival, task_queue=self._task_queue)
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            self._nobody_until = time.monotonic() + REST  # perhaps no worker runs: others can be started
+            self._unnoticed += 1
+            if self._unnoticed >= NOBODY:
+                self._nobody_until = time.monotonic() + REST
             return False
         except (*TEMPORAL_AWAY, WorkflowUpdateFailedError) as error:
             self._away("coalescing", arrival.bulk_id, error)
             return False
+        self._unnoticed = 0
         async with self._archive.writing() as connection:
             await note_handed(connection, arrival.bulk_id)
         return True

@@ -76,6 +76,7 @@ COMMANDS = [
         Command(name, help, f"postwerk.cli.commands.{name}", of_operator=True)
         for name, help in (
             ("send", "Send a mail to many, from files or a campaign file."),
+            ("message", "One transactional mail: send, list, show."),
             ("bulk", "Bulk sends: list, watch, pause, change, cancel."),
             ("queue", "Open messages: find them, count them, retry, hold, cancel."),
             ("lanes", "Lanes: who rests and why, limits, rests."),
