@@ -13,7 +13,7 @@ from activities.consequences import draw_consequences
 from activities.parts import BulkContent, WorkerParts
 from activities.routes import Route
 from postwerk.archive.columns import to_microseconds
-from postwerk.archive.delivery import DueMessage
+from postwerk.archive.delivery import DueMessage, message_state
 from postwerk.archive.journal import Mark, Outcome
 from postwerk.contracts.content import Recipient
 from postwerk.contracts.options import OnAmbiguous
@@ -27,6 +27,8 @@ from postwerk.rules.reply_class import Decision, Effect, classify
 from postwerk.rules.retry_schedule import is_over, next_attempt_at
 from postwerk.smtp.pool import Lease
 
+LONG_ENOUGH_TO_ASK = 0.5
+"""Seconds for a connection to be ready, after which it is asked again whether the message may go."""
 _CONTENT_STAGE = "content"
 """Stage of an attempt that ended before SMTP: the message could not be made."""
 _STATE = {
@@ -69,9 +71,10 @@ class Attempt:
         """Answers how the transaction ended, if there was one; or why there is no connection for it."""
         if self._cut_off and not await self.settle_cut_off():
             return None
+        asked = time.monotonic()
         if failure := await lease.prepare():
             return failure
-        if await self._is_suspended():  # a new connection may have taken its time
+        if await self._is_stopped(time.monotonic() - asked):
             return None
         mark = self._mark()
         started = time.monotonic()
@@ -81,6 +84,20 @@ class Attempt:
             await self._record_unmade(mark, error, started)
             return None
         return await self._hand_over(lease, mail, mark)
+
+    async def _is_stopped(self, waited: float) -> bool:
+        """A new connection may have taken its time: whoever said stop meanwhile is obeyed (P6)."""
+        if await self._is_suspended():
+            return True
+        if waited < LONG_ENOUGH_TO_ASK:
+            return False
+        bulk_id, seq = self._order.batch.bulk_id, self._message.seq
+        if not await self._parts.permission.may_send(bulk_id):
+            return True
+        if await self._parts.stopping.stopped(bulk_id, [seq]):
+            return True
+        async with self._parts.archive.reading() as connection:
+            return await message_state(connection, bulk_id, seq) is not self._was
 
     async def _is_suspended(self) -> bool:
         desk, lane, now = self._run.route.desk, self._order.batch.lane, self._clock.now()

@@ -142,7 +142,7 @@ class BulkActivities:
     async def _close(self, order: BulkOrder, state: BulkState, leftovers: MessageState) -> Counts:
         now = ActivityClock().now()
         async with heartbeating():
-            await self._settle_all(order.bulk_id, leftovers, now)
+            await self._settle_all(order, leftovers, now)
             async with self._parts.archive.writing() as connection:
                 await bulks.finish_bulk(
                     connection, order.bulk_id, state, now=now, reason=order.reason, batches=order.batches
@@ -154,20 +154,26 @@ class BulkActivities:
         async with self._parts.archive.reading() as connection:
             return Counts(states=await counts_of(connection, bulk_id), is_closed=False)
 
-    async def _settle_all(self, bulk_id: str, state: MessageState, now: datetime) -> None:
-        """In small commits, so that the journals of other bulk sends are not held up."""
+    async def _settle_all(self, order: BulkOrder, state: MessageState, now: datetime) -> None:
+        """In small commits, so that the journals of other bulk sends are not held up.
+
+        Unless there is more to carry since: then what is open is no leftover.
+        """
         async with self._parts.archive.reading() as connection:
-            left = await bulks.open_range(connection, bulk_id)
+            left = await bulks.open_range(connection, order.bulk_id)
         if left is None:
             return
         for first in range(left[0], left[1] + 1, bulks.ROWS_PER_COMMIT):
             async with self._parts.archive.writing() as connection:
-                await bulks.settle_some(
+                goes_on = await bulks.settle_some(
                     connection,
-                    bulk_id,
+                    order.bulk_id,
                     first,
                     first + bulks.ROWS_PER_COMMIT - 1,
                     state,
                     now=now,
                     shard=self._parts.shard,
+                    batches=order.batches,
                 )
+            if not goes_on:
+                return

@@ -8,19 +8,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
 
+from api.access import guard, need_of
 from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
+from api.gate import Gate
+from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder
-from api.problem_schemas import Problem
+from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
 from api.request_schemas import BulkSendRequest, MessageRequest
 from api.routes import (
+    api_keys,
     audit,
     bulk_sends,
     changes,
@@ -54,8 +58,13 @@ _ROOMS = (
     suspensions,
     suppressions,
     audit,
+    api_keys,
     health,
 )
+
+
+_FOR_WANT_OF_A_KEY = (401, 403, 429)
+"""Answers of every call but the public ones."""
 
 
 def create_app(parts: Parts | None = None) -> FastAPI:
@@ -72,14 +81,14 @@ def create_app(parts: Parts | None = None) -> FastAPI:
     return _wired(FastAPI(**_about(config.docs), lifespan=_lifespan(archive, config)))
 
 
-def _about(docs: bool) -> dict[str, Any]:
+def _about(docs: bool | None) -> dict[str, Any]:
     return {
         "title": "Postwerk",
         "summary": "Bulk mail delivery: every message to one definite end.",
         "version": "1",
-        "docs_url": "/docs" if docs else None,
+        "docs_url": None if docs is False else "/docs",
         "redoc_url": None,
-        "openapi_url": "/openapi.json" if docs else None,
+        "openapi_url": None if docs is False else "/openapi.json",
     }
 
 
@@ -87,9 +96,12 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
     if parts is not None:
         app.state.parts = parts
     add_error_handlers(app)
+    app.add_middleware(Gate)
     app.add_middleware(Envelope)
     for room in _ROOMS:
-        app.include_router(room.router)
+        app.include_router(
+            room.router, dependencies=[Depends(guard)], responses=problems(*_FOR_WANT_OF_A_KEY)
+        )
     _complete_openapi(app)
     keep_queries_out_of_the_log()
     return app
@@ -132,6 +144,9 @@ def _config(settings: Settings) -> ApiConfig:
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
         docs=settings.docs,
+        open_on_loopback=settings.open_on_loopback,
+        calls_per_minute=settings.calls_per_minute,
+        uploads_at_once=settings.uploads_at_once,
         relay_rate=settings.relay_rate,
         connections_per_lane=settings.connections_per_lane,
         messages_per_connection=settings.messages_per_connection,
@@ -171,11 +186,32 @@ def _complete_openapi(app: FastAPI) -> None:
                     (QueueOrder, "validation"),
                     (ReasonOrder, "validation"),
                     (RetryFailedOrder, "validation"),
+                    (KeyRequest, "validation"),
+                    (KeyChange, "validation"),
+                    (RotationRequest, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",
             )
             document.setdefault("components", {}).setdefault("schemas", {}).update(shapes["$defs"])
+            _tell_of_keys(document)
         return app.openapi_schema or document
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _tell_of_keys(document: dict[str, Any]) -> None:
+    """How a key is sent, and which scope each call asks for."""
+    about = "An API key; from this machine itself none is needed as long as there is none."
+    scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "pw_...", "description": about}
+    document["components"]["securitySchemes"] = {"api_key": scheme}
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            need = need_of(method.upper(), path)
+            call["security"] = [{"api_key": []}]
+            if need and need.public:
+                call["security"] = []
+                for status in _FOR_WANT_OF_A_KEY:
+                    call["responses"].pop(str(status), None)
+            if need and need.scopes:
+                call["x-scopes"] = [*need.scopes, *(["send, for its own"] if need.own else [])]

@@ -10,7 +10,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.call_limits import CallLimits, UploadSlots
 from api.following import Follower
+from api.key_ring import KeyRing
 from api.operator import Operator
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
@@ -32,7 +34,14 @@ class ApiConfig:
     max_part_bytes: int = 2 * 1024**3
     public_url: str = ""
     temporal_ui_url: str = ""
-    docs: bool = True
+    docs: bool | None = None
+    """Serve /docs; None: to this machine only."""
+    open_on_loopback: bool = False
+    """This machine itself needs no key, even when there are keys."""
+    calls_per_minute: int = 30_000
+    """Of each key, and of each peer without one; 0: any number."""
+    uploads_at_once: int = 16
+    """Bodies of a megabyte and more, or of unknown length, of each likewise; 0: any number."""
     relay: str = ""
     """The relay's name, as workers know it; empty: the only one of which anything is remembered."""
     relay_server: str = ""
@@ -62,6 +71,9 @@ class Parts:
         self.client = client
         self.config = config
         self.starter = Starter(archive, client, config.task_queue)
+        self.keys = KeyRing(archive)
+        self.calls = CallLimits(config.calls_per_minute)
+        self.uploads = UploadSlots(config.uploads_at_once)
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
@@ -75,6 +87,7 @@ class Parts:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        await self.keys.close()
         await self.follower.close()
         await self.waker.close()
         await self.operator.close()

@@ -15,7 +15,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from postwerk.errors import Conflict, ContentError, InvalidRequest, NotFound, PostwerkError, TooLarge
+from postwerk.contracts.keys import Scope
+from postwerk.errors import (
+    Conflict,
+    ContentError,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    PostwerkError,
+    QuotaExceeded,
+    TooLarge,
+)
 
 log = logging.getLogger("postwerk.api")
 
@@ -24,12 +34,15 @@ MOST_ERRORS = 1000
 _ADDRESS_IN_PATH = re.compile(r"(?<=/suppressions/).+|[^/]*(?:@|%40).*", re.DOTALL)
 _TITLES = {
     400: ("malformed", "The request cannot be read"),
+    401: ("unauthorized", "An API key is needed"),
+    403: ("forbidden", "This is not yours to do"),
     404: ("not_found", "There is no such thing here"),
     405: ("method_not_allowed", "This call does not exist"),
     409: ("conflict", "The state does not allow this"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "This kind of body is not taken here"),
     422: ("invalid", "The request cannot be taken as it is"),
+    429: ("too_many_requests", "Too much for now"),
     500: ("internal", "Something went wrong on our side"),
     503: ("unavailable", "A part of the system is away"),
 }
@@ -45,6 +58,14 @@ class UnsupportedType(PostwerkError):
 
 class Unavailable(PostwerkError):
     """A part of the system is away; try again soon."""
+
+
+class MissingScope(Forbidden):
+    """The API key has not the scope that this call needs."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"This API key lacks the scope {scope}.", code="missing_scope")
+        self.scope = scope
 
 
 class InvalidFields(InvalidRequest):
@@ -71,8 +92,10 @@ _STATUS: tuple[tuple[type[PostwerkError], int], ...] = (
     (TooLarge, 413),
     (InvalidRequest, 422),
     (ContentError, 422),
+    (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (QuotaExceeded, 429),
 )
 
 
@@ -80,9 +103,9 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PostwerkError, _known)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(SQLAlchemyError, _archive_away)
-    app.add_exception_handler(OSError, _archive_away)
-    app.add_exception_handler(TimeoutError, _archive_away)
+    app.add_exception_handler(SQLAlchemyError, archive_away)
+    app.add_exception_handler(OSError, archive_away)
+    app.add_exception_handler(TimeoutError, archive_away)
     app.add_exception_handler(ClientDisconnect, _client_gone)
 
 
@@ -93,9 +116,10 @@ def problem(
     *,
     code: str | None = None,
     errors: Sequence[dict[str, str]] = (),
+    retry_after: int | None = None,
     **more: Any,
 ) -> Response:
-    """A problem document as the answer."""
+    """A problem document as the answer; `retry_after`: seconds, where it is worth trying again."""
     own_code, title = _TITLES.get(status, ("error", "The request failed"))
     code = code or own_code
     document = {
@@ -109,7 +133,8 @@ def problem(
         "errors": list(errors)[:MOST_ERRORS],
         **more,
     }
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+    again = RETRY_SECONDS if status == 503 else retry_after
+    headers = None if again is None else {"Retry-After": str(again)}
     body = orjson.dumps(document, default=str)
     return Response(body, status, headers, media_type="application/problem+json")
 
@@ -129,13 +154,17 @@ async def _known(request: Request, error: Exception) -> Response:
 def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     code = getattr(error, "code", None)
+    if isinstance(error, QuotaExceeded):
+        more["retry_after"] = error.retry_after
+    if isinstance(error, MissingScope):
+        more["scope"] = error.scope
     return problem(request, status, error.message, code=code, errors=_named(error), **more)
 
 
 def _named(error: PostwerkError) -> list[dict[str, str]]:
     if isinstance(error, InvalidFields):
         return error.errors
-    if isinstance(error, InvalidRequest) and error.pointer != "#":
+    if isinstance(error, InvalidRequest | Forbidden) and error.pointer != "#":
         return [{"pointer": error.pointer, "code": error.code, "detail": error.message}]
     return []
 
@@ -160,7 +189,7 @@ async def _http(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _archive_away(request: Request, error: Exception) -> Response:
+async def archive_away(request: Request, error: Exception) -> Response:
     """Full disk, locked or lost database: nothing was stored, and the caller may try again."""
     if isinstance(error, IntegrityError):
         return await unexpected(request, error)

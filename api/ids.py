@@ -16,6 +16,7 @@ _BULK = rf"bulk_{_NUMBER}"
 _BULK_ID = re.compile(_BULK, re.ASCII)
 _OPERATION_ID = re.compile(rf"op_{_NUMBER}", re.ASCII)
 _SUSPENSION_ID = re.compile(f"sus_{_NUMBER}", re.ASCII)
+_API_KEY_ID = re.compile(f"key_{_NUMBER}", re.ASCII)
 _ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
@@ -24,6 +25,13 @@ def suspension_id_of(text: str) -> str:
     """The id if it is one. Raises NotFound."""
     if not _SUSPENSION_ID.fullmatch(text):
         raise NotFound("There is no suspension with this id.")
+    return text
+
+
+def api_key_id_of(text: str) -> str:
+    """The id if it is one. Raises NotFound."""
+    if not _API_KEY_ID.fullmatch(text):
+        raise NotFound("There is no API key with this id.")
     return text
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.lane_schemas import LaneOrder, Order, RelayOrder
 from api.taking.order_body import check_words, read_fields_of, read_object
+from api.who import caller_of
 from postwerk.archive import lanes
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.lanes import LaneState
@@ -35,13 +36,12 @@ async def read_order(request: Request, kind: type[T], actor: Actor) -> T:
     order = read_fields_of(await read_object(request, MOST_BYTES), kind)
     check_words(order.reason, "#/reason")
     check_words(order.by, "#/by")
-    if "by" not in order.model_fields_set:
-        order = order.model_copy(update={"by": actor.by})
-    if order.by in _OURS:
+    by = caller_of(request).signed(order.by) if "by" in order.model_fields_set else actor.by
+    if by in _OURS:
         raise InvalidRequest(
             "This is how Postwerk itself signs; name somebody else.", pointer="#/by", code="reserved"
         )
-    return order
+    return order.model_copy(update={"by": by})
 
 
 async def tell_audit(

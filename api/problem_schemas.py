@@ -38,10 +38,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _DESCRIPTIONS = {
     400: "The body cannot be read",
+    401: "The call came without an API key that is taken",
+    403: "The API key lacks a scope, or may not send from this domain",
     404: "There is no such thing here",
     409: "The state does not allow this",
     413: "Larger than this installation takes",
     415: "A content type or encoding that is not taken",
     422: "A field or parameter is wrong; `errors` names each",
+    429: "Too many calls or messages for now; try again after `Retry-After` seconds",
     503: "A part of the system is away; try again after `Retry-After` seconds",
 }

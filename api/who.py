@@ -1,18 +1,64 @@
-"""Who is behind a call, for the audit trail: the header Postwerk-User says it."""
+"""Who is behind a call: whose key it came with, what that may do, and how it signs the audit trail."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from postwerk.archive.api_keys import ApiKey
 from postwerk.archive.audit import Actor
+from postwerk.contracts.keys import Scope
 from postwerk.errors import InvalidRequest
 
 LONGEST_NAME = 100
+_MAY_SPEAK_FOR_OTHERS = {Scope.OPERATE, Scope.ADMIN}
 
 
-def _actor(postwerk_user: Annotated[str | None, Header()] = None) -> Actor:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever calls: by a key, or without one from this machine as long as that is allowed."""
+
+    owner: str = ""
+    """Under which its sends stand; empty without a key. A key and its successor have the same."""
+    scopes: frozenset[Scope] = frozenset(Scope)
+    """What it may do, with what its scopes bring along."""
+    domains: tuple[str, ...] | None = None
+    """From domains that it may use; None: any."""
+    quota: str = ""
+    """As "10000/d"; empty: any number."""
+    name: str = ""
+    """The key's; empty without one."""
+
+    @classmethod
+    def with_key(cls, key: ApiKey) -> Caller:
+        return cls(key.owner, key.rights, key.domains, key.quota, key.name)
+
+    def signed(self, person: str) -> str:
+        """How what it does is signed; `person` is whom it names, if anybody.
+
+        A key that may only send or read signs with its own name, whatever it says.
+        """
+        if not self.name:
+            return person or "api"
+        if person and self.scopes & _MAY_SPEAK_FOR_OTHERS:
+            return f"{self.name} ({person})"
+        return self.name
+
+
+def caller_of(request: Request) -> Caller:
+    """As the gate found it; a call that came past the gate has no rights at all."""
+    caller = request.scope.get("state", {}).get("caller")
+    return caller if isinstance(caller, Caller) else Caller(scopes=frozenset())
+
+
+def owner_of(request: Request) -> str:
+    """Under whom what this call makes is stored; empty without an API key."""
+    return caller_of(request).owner
+
+
+def _actor(request: Request, postwerk_user: Annotated[str | None, Header()] = None) -> Actor:
     """Raises InvalidRequest for a name that cannot be shown."""
     name = _as_utf8((postwerk_user or "").strip())
     if len(name) > LONGEST_NAME or not name.isprintable():
@@ -21,7 +67,7 @@ def _actor(postwerk_user: Annotated[str | None, Header()] = None) -> Actor:
             pointer="Postwerk-User",
             code="invalid_text",
         )
-    return Actor(by=name or "api")
+    return Actor(by=caller_of(request).signed(name))
 
 
 def _as_utf8(header: str) -> str:
@@ -33,8 +79,4 @@ def _as_utf8(header: str) -> str:
 
 
 By = Annotated[Actor, Depends(_actor)]
-
-
-def owner_of(request: Request) -> str:
-    """Id of the API key that the call came with; empty without one."""
-    return str(request.scope.get("state", {}).get("owner", ""))
+WhoCalls = Annotated[Caller, Depends(caller_of)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,6 +16,8 @@ from postwerk.contracts.queue import OperationState, QueueFilter, Verb
 from postwerk.contracts.states import OPEN_STATES, BulkState
 from postwerk.errors import Conflict, NotFound
 
+AT_ONCE = 10
+"""Each waits for the word of its workflow, which takes time when there is no worker."""
 _DOES: dict[Verb, Callable[[Parts, str, str, Actor], Awaitable[None]]] = {
     Verb.HOLD: bulk_orders.pause,
     Verb.RELEASE: bulk_orders.resume,
@@ -35,10 +38,16 @@ async def do_to_sends(
     now = parts.now()
     async with parts.archive.reading() as connection:
         sends = await sends_in_question(connection, wanted, now)
+    meant = [send for send in sends if verb is not Verb.RELEASE or send.state is BulkState.PAUSED]
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def do(send: SendInQuestion) -> bool:
+        async with turns:
+            return await _did(act, parts, send, reason, actor)
+
     done = Counter[bool]()
-    for send in sends:
-        if verb is not Verb.RELEASE or send.state is BulkState.PAUSED:
-            done[await _did(act, parts, send, reason, actor)] += _open(send)
+    for send, did in zip(meant, await asyncio.gather(*map(do, meant)), strict=True):
+        done[did] += _open(send)
     if verb is Verb.RELEASE:
         return None
     op = replace(

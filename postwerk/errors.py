@@ -6,6 +6,8 @@ PostwerkError
 │   └── TooLarge            a limit was passed
 ├── NotFound                no such bulk send or message
 ├── Conflict                the state does not allow it
+├── Forbidden               whoever asks has not the right to it
+├── QuotaExceeded           more messages than the key may send for now
 └── ContentError            a message cannot be made from its content and variables
 
 Outcomes of a delivery are values (contracts/smtp.py), never errors.
@@ -49,6 +51,27 @@ class NotFound(PostwerkError):
 
 class Conflict(PostwerkError):
     """The state it is in does not allow this."""
+
+
+class Forbidden(PostwerkError):
+    """Whoever asks has not the right to this."""
+
+    def __init__(self, message: str = "", *, pointer: str = "#", code: str = "forbidden") -> None:
+        """`pointer` names the field that asks too much, if it is one."""
+        super().__init__(message)
+        self.pointer = pointer
+        self.code = code
+
+
+class QuotaExceeded(PostwerkError):
+    """These are more messages than the API key may send for now."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str = "", *, retry_after: int) -> None:
+        """`retry_after`: seconds until there is room for them."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ContentError(PostwerkError):

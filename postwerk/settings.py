@@ -34,6 +34,10 @@ def _duration(value: object) -> object:
         raise ValueError(error.message) from error
 
 
+def _or_none(value: object) -> object:
+    return None if value == "" else value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 """Seconds, "90m", "1d12h" or ISO 8601."""
 OptionalDuration = Annotated[timedelta | None, BeforeValidator(_duration)]
@@ -90,6 +94,9 @@ class Settings(BaseSettings):
     retry_waits: str = ""
     """Every wait by itself instead, the last one repeats: 1m,5m,15m,1h,4h."""
 
+    api_host: str = "127.0.0.1"
+    """Where `python -m postwerk api` listens; anywhere but on this machine's own addresses with a key."""
+    api_port: int = Field(default=8000, ge=0, le=65535)
     max_body_bytes: int = Field(default=50 * 1024 * 1024, ge=1024)
     """Largest JSON request; larger lists go through /recipients."""
     max_part_bytes: int = Field(default=2 * 1024**3, ge=1024)
@@ -98,8 +105,14 @@ class Settings(BaseSettings):
     """Address under which callers reach the API, for links; empty: as they called it."""
     temporal_ui_url: str = ""
     """Address of the Temporal Web UI, for links; empty: no such link."""
-    docs: bool = True
-    """Serve /docs."""
+    docs: Annotated[bool | None, BeforeValidator(_or_none)] = None
+    """Serve /docs to everybody, or to nobody; empty: to this machine itself."""
+    open_on_loopback: bool = False
+    """Whoever calls from this machine itself needs no API key, even when there are keys. For development."""
+    calls_per_minute: int = Field(default=30_000, ge=0, le=10_000_000)
+    """Calls of each API key, and of each peer without one, per process of the API; 0: any number."""
+    uploads_at_once: int = Field(default=16, ge=0, le=10_000)
+    """Bodies of a megabyte and more that each API key may send at once, per process; 0: any number."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:

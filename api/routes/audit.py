@@ -22,7 +22,7 @@ async def list_all(
     request: Request,
     parts: UseParts,
     action: Annotated[str | None, Query(max_length=100)] = None,
-    by: Annotated[str | None, Query(max_length=100)] = None,
+    by: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=100)] = None,
 ) -> AuditList:

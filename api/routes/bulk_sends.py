@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
+from api.access import shown_to
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of
@@ -23,11 +24,12 @@ from api.taking.request import new_bulk_send, read_request
 from api.taking.storing import Tally, check_request, store_request
 from api.views import bulk_send_view, checked, taken
 from api.waiting import waits_of_sends
-from api.who import By, owner_of
+from api.who import By, WhoCalls, owner_of
 from postwerk.archive import reads
 from postwerk.archive.intake import NewBulkSend, queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState, SendKind
 from postwerk.errors import Conflict, InvalidRequest
+from postwerk.rules.api_keys import check_from
 from postwerk.rules.starting import start_order
 
 router = APIRouter(prefix="/v1/bulk-sends", tags=["bulk sends"])
@@ -55,7 +57,9 @@ _REASON: dict[str, Any] = {
     },
     openapi_extra=_BODY,
 )
-async def create(request: Request, response: Response, parts: UseParts, dry_run: bool = False) -> Any:
+async def create(
+    request: Request, response: Response, parts: UseParts, caller: WhoCalls, dry_run: bool = False
+) -> Any:
     """Start a bulk send.
 
     Once this answered 202 the send is stored and survives any crash. With `"validation": "permissive"` a
@@ -67,6 +71,7 @@ async def create(request: Request, response: Response, parts: UseParts, dry_run:
     new = new_bulk_send(
         wanted, parts.config.retry, parts.config.relay_names, parts.now(), owner=owner_of(request)
     )
+    check_from(caller.domains, new.content)
     if dry_run:
         found = checked(len(entries), await check_request(entries))
         return Response(found.model_dump_json(), media_type="application/json")
@@ -108,12 +113,16 @@ async def list_all(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: str | None = None,
 ) -> BulkSendList:
-    """The bulk sends, newest first; with `kind` also what else is stored as a send of its own."""
+    """The bulk sends, newest first; with `kind` also what else is stored as a send of its own.
+
+    To a key that may only send, its own.
+    """
     async with parts.archive.reading() as connection:
         found = await reads.bulk_sends(
             connection,
             states=state or (),
             kinds=kind or (SendKind.BULK,),
+            owner=shown_to(request),
             limit=limit + 1,
             after=bulk_cursor(after),
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.access import shown_to
 from api.dependencies import UseParts
 from api.errors import UnsupportedType
 from api.ids import bulk_cursor, bulk_id_of, message_id_of, seq_cursor
@@ -72,12 +73,20 @@ async def list_single(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: str | None = None,
 ) -> MessageList:
-    """The transactional messages, newest first. Those of a bulk send are below it."""
+    """The transactional messages, newest first; to a key that may only send, its own.
+
+    Those of a bulk send are below it.
+    """
     only_parameters(request, "state", "to", "limit", "after")
     last_seen = None if after is None else bulk_cursor(after.removesuffix(".1"))
     async with parts.archive.reading() as connection:
         found = await reads.single_messages(
-            connection, state=state, to=clean_text(to, "?to"), limit=limit + 1, after=last_seen
+            connection,
+            state=state,
+            to=clean_text(to, "?to"),
+            owner=shown_to(request),
+            limit=limit + 1,
+            after=last_seen,
         )
         context = await context_of(parts, connection, found[:limit])
     page = [message_view(told) for told in await with_waits(parts, found[:limit], context)]

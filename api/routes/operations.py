@@ -126,7 +126,7 @@ for _verb in OF_BULK_SEND:
     "/bulk-sends/{bulk_id}/retry-failed",
     response_model=OperationView | DryRun,
     status_code=202,
-    responses=_PROBLEMS,
+    responses={200: {"model": DryRun, "description": "A dry run: nothing was changed"}, **_PROBLEMS},
     openapi_extra=_body("RetryFailedOrder", required=False),
 )
 async def retry_failed(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
+from api.access import demand
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
 from api.ids import entry_cursor, entry_cursor_text, listed_address_of
@@ -28,6 +29,7 @@ from api.who import By
 from postwerk.archive import suppressions
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.suppressions import SuppressionFilter
+from postwerk.contracts.keys import Scope
 from postwerk.errors import InvalidRequest, NotFound
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
@@ -94,6 +96,7 @@ async def add(request: Request, parts: UseParts, actor: By) -> SuppressionsTaken
         return suppressions_taken(await _add_json(request, parts, actor))
     if kind != "text/csv":
         raise UnsupportedType("Send application/json or text/csv.")
+    demand(request, Scope.ADMIN)  # a whole list may silence everybody
     pieces = body_pieces(request, parts.config.max_part_bytes)
     listed = await store_list(parts.archive, SuppressionCsv(charset), pieces, actor=actor, now=parts.now)
     return suppressions_taken(listed)

@@ -38,6 +38,11 @@ _CARRIED = text("""
     SELECT state = 'cancelling' OR (COALESCE(batches, 0) <= :batches AND starting_again = 0)
     FROM bulk_send WHERE id = :bulk_id
 """)
+# Writing to the row keeps whoever starts messages again away until this transaction has ended.
+_STILL_CARRIED = text("""
+    UPDATE bulk_send SET carried = carried WHERE id = :bulk_id
+        AND (state = 'cancelling' OR (COALESCE(batches, 0) <= :batches AND starting_again = 0))
+""")
 _SETTLE_SOME = text("""
     UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL, time_left = NULL,
         next_state = NULL
@@ -202,7 +207,17 @@ async def settle_some(
     *,
     now: datetime,
     shard: int,
-) -> None:
-    """Give the open messages first..last this final state (cut-off ones: unknown)."""
+    batches: int | None = None,
+) -> bool:
+    """Give the open messages first..last this final state (cut-off ones: unknown).
+
+    False, and nothing is done, when there are more than `batches` to be carried or some are coming: what is
+    open may have been started again since (None: do it anyway).
+    """
+    if batches is not None:
+        carried = await connection.execute(_STILL_CARRIED, {"bulk_id": bulk_id, "batches": batches})
+        if not carried.rowcount:
+            return False
     where = {"bulk_id": bulk_id, "first": first, "last": last, "now": to_microseconds(now)}
     await settle_open(connection, _SETTLE_SOME, where, bulk_id, state, shard)
+    return True

@@ -56,6 +56,7 @@ _BULK_CONTENT = text("""
     SELECT content.document, bulk_send.options, bulk_send.accepted_at
     FROM bulk_send JOIN content ON content.id = bulk_send.content_id WHERE bulk_send.id = :bulk_id
 """)
+_MESSAGE_STATE = text("SELECT state FROM message WHERE bulk_id = :bulk_id AND seq = :seq")
 _BULK_OPTIONS = text("SELECT options, changes FROM bulk_send WHERE id = :bulk_id")
 _BULK_STATES = text(
     "SELECT id, state, config_errors, changes FROM bulk_send WHERE id IN (SELECT value FROM json_each(:ids))"
@@ -128,6 +129,13 @@ async def due_messages(
         )
         for seq, address, name, variables, state, attempts, deferrals, extra in rows
     ]
+
+
+async def message_state(connection: AsyncConnection, bulk_id: str, seq: int) -> MessageState | None:
+    """Where a message stands now; None for one that there is not."""
+    found = await connection.execute(_MESSAGE_STATE, {"bulk_id": bulk_id, "seq": seq})
+    state = found.scalar_one_or_none()
+    return None if state is None else MessageState(state)
 
 
 async def left_in_batch(connection: AsyncConnection, order: BatchOrder) -> Left:

@@ -13,15 +13,18 @@ from sqlalchemy import insert, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col
 
+from postwerk.archive.api_keys import rights_of_owner
 from postwerk.archive.bulks import ROWS_PER_COMMIT, finish_bulk, open_range, settle_some
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.counters import add_to_counters
 from postwerk.archive.engine import Archive
+from postwerk.archive.quotas import charge_quota
 from postwerk.archive.tables import BulkSendRow
 from postwerk.contracts.content import Content
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.states import BulkState, MessageState, SendKind
 from postwerk.errors import Conflict, NotFound
+from postwerk.rules.api_keys import check_from
 from postwerk.rules.recipients import NewRecipient
 
 
@@ -83,8 +86,11 @@ async def store_bulk_send(
 ) -> None:
     """Write a bulk send without recipients, and its content unless that is known.
 
-    `known`: columns of which more is known already.
+    `known`: columns of which more is known already. Raises Forbidden when its owner's key may not send from
+    this domain, whoever hands it in.
     """
+    if new.owner and (rights := await rights_of_owner(connection, new.owner)) is not None:
+        check_from(rights.domains, new.content)
     document = orjson.dumps(new.content.model_dump(mode="json"))
     content_id = hashlib.sha256(document).hexdigest()
     await connection.execute(_INSERT_CONTENT, {"id": content_id, "document": document.decode()})
@@ -147,13 +153,21 @@ async def _insert(
 async def queue_bulk_send(
     connection: AsyncConnection, bulk_id: str, now: datetime, options: BulkOptions
 ) -> bool:
-    """Close the list and queue it: from here on it is accepted. False when there was no open list."""
+    """Close the list and queue it: from here on it is accepted. False when there was no open list.
+
+    Raises QuotaExceeded: its owner may not have so many accepted for now.
+    """
     done = await connection.execute(
         update(BulkSendRow)
         .where(col(BulkSendRow.id) == bulk_id, col(BulkSendRow.state).in_(["open", "storing"]))
         .values(state=BulkState.QUEUED.value, accepted_at=now, deadline=now + options.deadline)
+        .returning(col(BulkSendRow.owner), col(BulkSendRow.accepted))
     )
-    return done.rowcount == 1
+    queued = done.one_or_none()
+    if queued is None:
+        return False
+    await charge_quota(connection, queued.owner, queued.accepted, now)
+    return True
 
 
 async def open_bulk_send(connection: AsyncConnection, bulk_id: str) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.counters import add_to_counters
 from postwerk.archive.intake import INTAKE_SHARD, NewBulkSend, store_bulk_send
+from postwerk.archive.quotas import charge_quota
 from postwerk.archive.suppressions import suppress_listed
 from postwerk.contracts.orders import BatchOrder
 from postwerk.contracts.states import BulkState, MessageState
@@ -32,7 +33,7 @@ async def store_message(
 ) -> tuple[BatchOrder, ...]:
     """Write a send of one message, queued and planned. Answers its batch; none when it is suppressed.
 
-    The commit after this is what a 202 stands on.
+    The commit after this is what a 202 stands on. Raises Forbidden or QuotaExceeded for its owner's key.
     """
     lane = recipient.lane if is_provider(recipient.lane) else OTHER_LANE
     await store_bulk_send(
@@ -48,6 +49,7 @@ async def store_message(
     row = recipient._asdict() | {"bulk_id": new.id, "lane": lane}
     await connection.execute(_INSERT_MESSAGE, row)
     await add_to_counters(connection, {(new.id, MessageState.QUEUED): 1}, INTAKE_SHARD)
+    await charge_quota(connection, new.owner, 1, now)
     if await suppress_listed(connection, new.id, 1, 1, now, INTAKE_SHARD):
         await connection.execute(_SET_BATCHES, {"bulk_id": new.id, "batches": 0})
         return ()

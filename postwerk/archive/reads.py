@@ -158,20 +158,32 @@ async def bulk_sends(
     *,
     states: Sequence[BulkState] = (),
     kinds: Sequence[SendKind] = (),
+    owner: str | None = None,
     limit: int = 50,
     after: str | None = None,
 ) -> list[BulkSend]:
-    """The newest first; `after` is the id of the last one seen (ids are in order of time)."""
+    """The newest first, of one `owner` or of all; `after` is the id of the last one seen (ids are in order
+    of time)."""
     query = _SELECT_BULK_SEND.order_by(_BULK.id.desc()).limit(limit)
     if states:
         query = query.where(_BULK.state.in_([state.value for state in states]))
     if kinds:
         query = query.where(_BULK.kind.in_([kind.value for kind in kinds]))
+    if owner is not None:
+        query = query.where(_BULK.owner == owner)
     if after:
         query = query.where(_BULK.id < after)
     rows = (await connection.execute(query)).all()
     counts = await _counts_by_bulk_send(connection, [row.id for row in rows])
     return [_bulk_send(row, counts.get(row.id, {})) for row in rows]
+
+
+async def are_all_of(connection: AsyncConnection, owner: str, ids: Collection[str]) -> bool:
+    """Whether every one of these bulk sends is there and belongs to `owner`."""
+    query = select(func.count()).where(
+        _BULK.id.in_(sorted(set(ids))), _BULK.owner == owner, _BULK.state != BulkState.STORING.value
+    )
+    return (await connection.execute(query)).scalar_one() == len(set(ids))
 
 
 async def bulk_sends_named(connection: AsyncConnection, ids: Collection[str]) -> dict[str, BulkSend]:
@@ -223,14 +235,17 @@ async def single_messages(
     *,
     state: MessageState | None = None,
     to: str | None = None,
+    owner: str | None = None,
     limit: int = 50,
     after: str | None = None,
 ) -> list[Message]:
-    """Transactional messages, newest first; `after` is the bulk id of the last one seen."""
+    """Transactional messages, of one `owner` or of all, newest first; `after` is a bulk id."""
     query = _SELECT_MESSAGE.join(_TABLES["bulk_send"], _BULK.id == _MESSAGE.bulk_id)
     query = query.where(_BULK.kind == SendKind.MESSAGE.value, _MESSAGE.seq == 1)
     if state is not None:
         query = query.where(_MESSAGE.state == state.value)
+    if owner is not None:
+        query = query.where(_BULK.owner == owner)
     if to is not None:
         query = query.where(func.lower(_MESSAGE.address) == func.lower(to))
     if after is not None:

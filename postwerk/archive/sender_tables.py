@@ -19,6 +19,7 @@ class ApiKeyRow(SQLModel, table=True):
     """A key to the API. The key itself is shown once and stored nowhere."""
 
     __tablename__: ClassVar[str] = "api_key"
+    __table_args__ = (Index("api_key_by_owner", "owner", "id"),)
 
     id: str = Field(primary_key=True)
     name: str
@@ -34,6 +35,8 @@ class ApiKeyRow(SQLModel, table=True):
     """Messages at most, "10000/d" as rates are written; empty: any number."""
     rotates: str = ""
     """The key that this one is to replace."""
+    owner: str
+    """Whose its sends are: its own id, or the owner of the key it replaces; both see the same sends."""
     created_at: datetime = _moment(nullable=False)
     created_by: str = ""
     expires_at: datetime | None = _moment()

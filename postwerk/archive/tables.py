@@ -41,6 +41,7 @@ class BulkSendRow(SQLModel, table=True):
         Index("bulk_send_by_state", "state", "accepted_at"),
         Index("bulk_send_by_age", "created_at", "id"),
         Index("bulk_send_by_kind", "kind", "created_at", "id"),
+        Index("bulk_send_by_owner", "owner", "id"),
     )
 
     id: str = Field(primary_key=True)

@@ -15,7 +15,7 @@ from postwerk.smtp.relays import shown_relay
 
 _PREFIX = "POSTWERK_"
 _PASSWORD = re.compile(r"(://[^/:@]*):.*@")
-_OF_THE_COMMAND_LINE = {"POSTWERK_API_URL", "POSTWERK_API_KEY", "POSTWERK_USER"}
+_OF_THE_COMMAND_LINE = {"POSTWERK_API_URL", "POSTWERK_API_KEY", "POSTWERK_API_KEY_FILE", "POSTWERK_USER"}
 """Where the operator's commands call (docs/cli.md); no process of the installation reads them."""
 _TEMPORAL_SECRETS = ("KEY", "DATA")
 

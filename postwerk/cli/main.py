@@ -57,6 +57,25 @@ def _demo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="end when all is accounted for")
 
 
+def _api_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", metavar="ADDRESS", help="listen there (POSTWERK_API_HOST; 127.0.0.1)")
+    parser.add_argument("--port", type=int, metavar="N", help="on this port (POSTWERK_API_PORT; 8000)")
+    parser.add_argument("--uds", metavar="PATH", help="listen on a Unix socket instead")
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="of the server (info)",
+    )
+    parser.add_argument(
+        "--no-access-log", dest="access_log", action="store_false", help="no line for each call"
+    )
+
+
+def _keys_options(parser: argparse.ArgumentParser) -> None:
+    importlib.import_module("postwerk.cli.keys_options").add_options(parser)
+
+
 COMMANDS = [
     Command(
         "demo",
@@ -70,6 +89,8 @@ COMMANDS = [
         "postwerk.cli.dev",
         _house_options,
     ),
+    Command("api", "Run the API.", "postwerk.cli.api", _api_options),
+    Command("keys", "API keys: make, list, rotate, change, revoke.", "postwerk.cli.keys", _keys_options),
     Command("migrate", "Bring the archive's schema up to date.", "postwerk.cli.migrate"),
     Command("check-settings", "Show the effective settings, secrets hidden.", "postwerk.cli.check_settings"),
     *(
@@ -117,7 +138,7 @@ def build_parser(prog: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog or _called_as(),
         description="Postwerk delivers bulk mail: one durable workflow for each bulk send.",
-        epilog="A worker is `python -m worker`, the API `python -m uvicorn --factory api.app:create_app`.",
+        epilog="A worker is `python -m worker`, the API `python -m postwerk api`.",
     )
     add_place(parser)
     parser.set_defaults(json=False)

@@ -134,8 +134,8 @@ def _sandbox(data: Path, smtp_port: int, http_port: int, options: tuple[str, ...
 
 
 def _api(port: int, url: str) -> Part:
-    command = _python("uvicorn", "--factory", "api.app:create_app", "--host", "127.0.0.1")
-    command += ("--port", str(port), "--no-access-log", "--log-level", "warning")
+    command = _python("postwerk", "api", "--host", "127.0.0.1", "--port", str(port))
+    command += ("--no-access-log", "--log-level", "warning")
     return Part("api", command, f"{url}/healthz", restarts=True)
 
 
@@ -165,4 +165,6 @@ def _environment(settings: Mapping[str, str], *, own_temporal: bool) -> dict[str
     if own_temporal:
         given = {name: value for name, value in given.items() if not name.startswith("TEMPORAL_")}
         given["TEMPORAL_CONFIG_FILE"] = os.devnull
+    # Who tries an API key here goes on without one too.
+    given = {"POSTWERK_OPEN_ON_LOOPBACK": "true"} | given
     return given | {"PYTHONUNBUFFERED": "1"} | dict(settings)

@@ -8,6 +8,7 @@ import pytest
 
 from postwerk.archive import bulks, delivery, plan, reads
 from postwerk.archive.engine import Archive
+from postwerk.archive.rounds import begin_round
 from postwerk.contracts.smtp import Exchange, Stage, Trouble
 from postwerk.contracts.states import BulkState, MessageState
 from tests.support.seeding import a_stored_bulk_send
@@ -130,3 +131,19 @@ async def test_a_cancel_whose_batches_end_before_the_word_arrives_ends_cancelled
     async with archive.writing() as connection:
         await bulks.finish_bulk(connection, bulk_id, BulkState.COMPLETED, now=NOW)
         assert await bulks.bulk_state(connection, bulk_id) is BulkState.CANCELLED
+
+
+@pytest.mark.parametrize("starting_again", [True, False])
+async def test_what_is_being_started_again_is_no_leftover(archive: Archive, starting_again: bool) -> None:
+    """A send was about to be closed: its open messages would have ended failed."""
+    order = await a_stored_bulk_send(archive, ["a@example.com"])
+    async with archive.writing() as connection:
+        if starting_again:
+            await begin_round(connection, order.bulk_id, NOW)
+        settled = await bulks.settle_some(
+            connection, order.bulk_id, 1, 1, MessageState.FAILED, now=NOW, shard=0, batches=1
+        )
+    assert settled is not starting_again
+    async with archive.reading() as connection:
+        state = (await reads.message(connection, order.bulk_id, 1)).state
+    assert state is (MessageState.QUEUED if starting_again else MessageState.FAILED)

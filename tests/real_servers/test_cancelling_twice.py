@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.common import RawValue
 from temporalio.worker import Worker
 
-from postwerk.contracts.orders import BatchOrder, BulkSendInput, Counts
+from postwerk.contracts.orders import BatchOrder, BulkSendInput, Counts, HoldSignal, Plan
 from tests.support.worker import local_server, started
 from workflows.registered import WORKFLOWS
 
@@ -24,13 +25,16 @@ LONG_ENOUGH = 1.0
 class Story:
     """Activities that note what happens in which order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, twice: bool) -> None:
+        self._twice = twice
         self.seen: list[str] = []
         self.is_sending, self.is_cancelled, self.is_closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     @activity.defn(name="begin_bulk")
     async def begin(self, _order: RawValue) -> str:
         """It hears of the cancel from the archive, when the word of Temporal has come down to the batch."""
+        if not self._twice:
+            return "running"
         await self.is_cancelled.wait()
         return "cancelling"
 
@@ -52,6 +56,14 @@ class Story:
         self.seen.append("sent")
         return Counts()
 
+    @activity.defn(name="plan_bulk")
+    async def plan(self, _order: RawValue) -> Plan:
+        return Plan(batches=2, messages=2)
+
+    @activity.defn(name="batches_of")
+    async def batches(self, _order: RawValue) -> list[BatchOrder]:
+        return [a_batch(2)]
+
     @activity.defn(name="close_cancelled")
     async def close(self, _order: RawValue) -> Counts:
         self.seen.append("closed")
@@ -60,15 +72,25 @@ class Story:
 
     @property
     def activities(self) -> list[Any]:
-        return [self.begin, self.cancel, self.send, self.close]
+        return [self.begin, self.cancel, self.send, self.plan, self.batches, self.close]
 
 
-async def test_a_send_is_closed_only_when_its_last_transaction_has_ended() -> None:
-    batch = BatchOrder(
-        bulk_id="bulk_x", number=1, lane="one.example", first_seq=1, last_seq=1, messages=1, round=0
+def a_batch(number: int) -> BatchOrder:
+    return BatchOrder(
+        bulk_id="bulk_x",
+        number=number,
+        lane="one.example",
+        first_seq=number,
+        last_seq=number,
+        messages=1,
+        round=number - 1,
     )
-    order = BulkSendInput(bulk_id="bulk_x", messages=1, deadline=timedelta(hours=1), batches=(batch,))
-    story = Story()
+
+
+@asynccontextmanager
+async def cancelled(story: Story) -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    """A root that was cancelled while its batch was sent, and that ends before this does."""
+    order = BulkSendInput(bulk_id="bulk_x", messages=1, deadline=timedelta(hours=1), batches=(a_batch(1),))
     async with (
         local_server() as environment,
         Worker(
@@ -83,6 +105,22 @@ async def test_a_send_is_closed_only_when_its_last_transaction_has_ended() -> No
         handle = await started(environment.client, order, "cancelling")
         await story.is_sending.wait()
         await handle.cancel()
+        yield handle
         with pytest.raises(WorkflowFailureError):
-            await handle.result()
+            await asyncio.wait_for(handle.result(), 20)
+
+
+async def test_a_send_is_closed_only_when_its_last_transaction_has_ended() -> None:
+    story = Story(twice=True)
+    async with cancelled(story):
+        pass
+    assert story.seen == ["sent", "closed"]
+
+
+async def test_what_was_started_again_just_before_a_cancel_is_not_carried_after_it() -> None:
+    """The word of it came when the children had been cancelled: the one it made ran for ever."""
+    story = Story(twice=False)
+    async with cancelled(story) as handle:
+        await story.is_cancelled.wait()
+        await handle.signal("carry_more", HoldSignal())
     assert story.seen == ["sent", "closed"]

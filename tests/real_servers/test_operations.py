@@ -18,7 +18,7 @@ from postwerk.contracts.states import MessageState
 from tests.real_servers.test_queues import settle
 from tests.support.seeding import a_stored_bulk_send
 
-LATER = datetime.now(UTC) + timedelta(minutes=1)
+LATER = datetime.now(UTC) + timedelta(days=1)
 
 
 def an_operation(verb: Verb, wanted: QueueFilter) -> Operation:

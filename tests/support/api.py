@@ -142,5 +142,5 @@ async def open_door(archive: Archive, config: ApiConfig | None = None) -> AsyncI
     temporal = RecordingTemporal()
     parts = Parts(archive, cast(Client, temporal), config or ApiConfig())
     transport = httpx2.ASGITransport(create_app(parts))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield Door(parts, temporal, http)

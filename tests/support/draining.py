@@ -39,7 +39,15 @@ def _release_everything(world: Playground) -> None:
 
 def _stuck(world: Playground, send: Send) -> str:
     seen = world.reader.snapshot(send.id)
-    return f"{seen.accounting} {[row for row in seen.rows if row.state not in FINAL][:3]}"
+    workflows = "\n".join(f"{one}:\n{_history(world, one)}" for one in _running_workflows(world))
+    return f"{seen.accounting} {[row for row in seen.rows if row.state not in FINAL][:3]}\n{workflows}"
+
+
+def _history(world: Playground, workflow_id: str) -> str:
+    """Its last events, and what it waits for."""
+    shown = world.system.cli("workflow", "show", "--workflow-id", workflow_id)
+    described = world.system.cli("workflow", "describe", "--workflow-id", workflow_id)
+    return "\n".join([*shown.splitlines()[-40:], *described.splitlines()[-25:]])
 
 
 def _running_workflows(world: Playground) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
 import re
@@ -13,6 +12,8 @@ import compose_spec
 import pytest
 import yaml
 
+from api.access import is_public
+from postwerk.cli.main import build_parser
 from postwerk.sandbox.cli import parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,18 +171,20 @@ def test_a_command_of_ours_names_a_module_that_can_be_run(name: str) -> None:
 
     spec = importlib.util.find_spec(command[2])
     assert spec is not None
-    if spec.submodule_search_locations is not None and command[2] != "uvicorn":
+    if spec.submodule_search_locations is not None:
         assert importlib.util.find_spec(f"{command[2]}.__main__") is not None
 
 
-def test_the_api_command_names_a_factory_that_exists() -> None:
-    (target,) = (word for word in SERVICES["api"]["command"] if ":" in word)
-    module, _, factory = target.partition(":")
-    source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+def test_the_api_is_started_by_the_command_that_asks_for_a_key_first() -> None:
+    given = build_parser().parse_args(SERVICES["api"]["command"][3:])
 
-    assert "--factory" in SERVICES["api"]["command"]
-    functions = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
-    assert factory in functions
+    assert (given.command.module, given.host, given.port) == ("postwerk.cli.api", "0.0.0.0", 8000)
+
+
+def test_the_api_is_asked_for_its_health_where_no_key_is_needed() -> None:
+    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/\w+)", SERVICES["api"]["healthcheck"]["test"][-1])
+
+    assert is_public("GET", path)
 
 
 def test_the_sandbox_is_started_with_options_it_knows() -> None:

@@ -32,7 +32,11 @@ async def test_a_bulk_send_is_stored_and_its_workflow_started_with_its_plan(door
     assert answer.status_code == 202, answer.text
     taken = answer.json()
     assert (taken["status"], taken["total"], taken["accepted"]) == ("queued", 2, 2)
-    assert answer.headers["location"] == taken["links"]["self"] == f"http://api/v1/bulk-sends/{taken['id']}"
+    assert (
+        answer.headers["location"]
+        == taken["links"]["self"]
+        == f"http://127.0.0.1/v1/bulk-sends/{taken['id']}"
+    )
     order = door.temporal.started[taken["workflow_id"]]
     assert order.messages == 2
     assert order.batches is not None

@@ -52,7 +52,7 @@ async def test_the_api_starts_by_settings_and_takes_mail_while_temporal_is_away(
     app = create_app()
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://api") as http,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http,
     ):
         answer = await http.post("/v1/bulk-sends", json=a_bulk_send())
         ready = await http.get("/readyz")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -22,6 +24,7 @@ from api.dependencies import ApiConfig, Parts
 from postwerk.archive.engine import Archive, ArchiveConfig
 from postwerk.archive.migrate import migrate
 from tests.support.api import RecordingTemporal, a_bulk_send
+from tests.support.keys import FromThisMachine
 
 LISTED = "ada@example.com"
 CHECKS = [
@@ -30,6 +33,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+WITHOUT_KEYS = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
 EXAMPLES = settings(
     max_examples=60,
     deadline=None,
@@ -47,8 +51,11 @@ async def _prepare(archive: Archive) -> None:
 def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     archive = Archive(ArchiveConfig(url=f"sqlite+aiosqlite:///{tmp_path}/archive.db", durability="normal"))
     asyncio.run(_prepare(archive))
-    parts = Parts(archive, cast(Client, RecordingTemporal()), ApiConfig(max_body_bytes=1_000_000))
-    schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(parts))
+    # It makes keys too, and calls often.
+    config = ApiConfig(max_body_bytes=1_000_000, open_on_loopback=True, calls_per_minute=0)
+    parts = Parts(archive, cast(Client, RecordingTemporal()), config)
+    app = FromThisMachine(create_app(parts))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=WITHOUT_KEYS)
 
     found: list[Any] = list(schema.get_all_operations())
     operations = [one.ok() for one in found]
@@ -56,7 +63,7 @@ def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path) -> None:
     known = [str(_made(schema, open=open)["id"]) for open in (True, False)]
     for operation in operations:
         _list(schema)
-        _try(operation, known, _suspended(schema))
+        _try(operation, known, _suspended(schema), _key(schema))
     asyncio.run(archive.close())
 
 
@@ -82,7 +89,14 @@ def _suspended(schema: Any) -> str:
     return str(answer.json()["id"])
 
 
-def _try(operation: Any, known: list[str], suspension_id: str) -> None:
+def _key(schema: Any) -> str:
+    body = {"name": f"trial {uuid4()}", "scopes": ["send"]}
+    answer = schema["/v1/api-keys"]["POST"].Case(body=body, media_type="application/json").call()
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def _try(operation: Any, known: list[str], suspension_id: str, key_id: str) -> None:
     """Half of the calls ask for something that is there."""
 
     @EXAMPLES
@@ -96,6 +110,8 @@ def _try(operation: Any, known: list[str], suspension_id: str) -> None:
             case.path_parameters["address"] = LISTED
         if bulk_id and "suspension_id" in case.path_parameters:
             case.path_parameters["suspension_id"] = suspension_id
+        if bulk_id and "key_id" in case.path_parameters:
+            case.path_parameters["key_id"] = key_id
         case.call_and_validate(checks=CHECKS)
 
     calls()

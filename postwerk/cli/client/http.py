@@ -13,6 +13,8 @@ from postwerk.cli.client.errors import Misused, NoAnswer, OtherVersion, Refused,
 PATIENCE_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
 _GATEWAY = (502, 504)
+_NO_KEY = 401
+_WHERE_KEYS_ARE = "put it into POSTWERK_API_KEY, or its file's name after --api-key-file."
 _NO_SUCH_CALL = ("Not Found", "Method Not Allowed")
 """Its framework's own words; what is only missing is said in other ones."""
 _LARGEST_PROBLEM = 1024 * 1024
@@ -131,6 +133,8 @@ class Api:
         problem = _problem(body)
         if problem is not None and problem["detail"] in _NO_SUCH_CALL:
             problem["detail"] = f"The API at {self.url} knows no {call}: is it older than this command?"
+        if problem is not None and answer.status == _NO_KEY and "Authorization" not in self._headers:
+            problem["detail"] = f"The API at {self.url} wants an API key: {_WHERE_KEYS_ARE}"
         if problem is None and answer.status in _GATEWAY:
             return Unreachable(
                 f"What stands before the API at {self.url} does not reach it ({answer.status})."

@@ -13,13 +13,14 @@ from postwerk.cli.client.http import Api
 DEFAULT_URL = "http://127.0.0.1:8000"
 """Where `python -m postwerk dev` puts it."""
 LONGEST_USER = 100
+_LONGEST_KEY = 1000
 
 Work = Callable[[argparse.Namespace, Api], int]
 """What a command does; answers its exit code."""
 
 
 def add_place(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
-    """--api and --user. They stand before the command or after it: only the first parser has a default."""
+    """--api, --user, --api-key-file, before the command or after it: only the first parser has a default."""
     kept = argparse.SUPPRESS if default == argparse.SUPPRESS else None
     place = parser.add_argument_group("where and who")
     place.add_argument(
@@ -33,6 +34,12 @@ def add_place(parser: argparse.ArgumentParser, *, default: str | None = None) ->
         metavar="NAME",
         default=kept,
         help="who is told to have done it (POSTWERK_USER; login@host)",
+    )
+    place.add_argument(
+        "--api-key-file",
+        metavar="FILE",
+        default=kept,
+        help="the API key is in this file (POSTWERK_API_KEY_FILE; else POSTWERK_API_KEY itself)",
     )
 
 
@@ -113,16 +120,29 @@ def api_of(given: argparse.Namespace) -> Api:
     """The API that is meant, by option, environment or default."""
     environment = os.environ
     url = given.api or environment.get("POSTWERK_API_URL") or DEFAULT_URL
-    user = given.user or environment.get("POSTWERK_USER") or _login()
+    user = given.user or environment.get("POSTWERK_USER") or login()
     if not user.isprintable() or len(user) > LONGEST_USER or not _fits_header(user):
         raise Misused(f"--user: at most {LONGEST_USER} printable characters of Latin-1.")
-    key = environment.get("POSTWERK_API_KEY", "")
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise Misused("POSTWERK_API_KEY holds characters that no key has.")
-    return Api(url, user, key)
+    return Api(url, user, _key_of(given.api_key_file or environment.get("POSTWERK_API_KEY_FILE", "")))
 
 
-def _login() -> str:
+def _key_of(file: str) -> str:
+    """The API key of the file, else of the environment; empty without either. Raises Misused."""
+    name, key = file or "POSTWERK_API_KEY", os.environ.get("POSTWERK_API_KEY", "")
+    if file:
+        try:
+            with open(file, encoding="utf-8", errors="replace") as opened:
+                key = opened.read(_LONGEST_KEY)
+        except OSError as error:
+            raise Misused(f"--api-key-file {file}: {error.strerror}.") from error
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()) or " " in key or (file and not key):
+        raise Misused(f"{name} holds no API key.")
+    return key
+
+
+def login() -> str:
+    """Who is at this machine, as \"ada@desk\"."""
     from getpass import getuser
     from socket import gethostname
 

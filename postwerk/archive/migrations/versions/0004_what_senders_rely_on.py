@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.execute("UPDATE bulk_send SET kind = 'notice' WHERE notice_of <> ''")
     op.execute("UPDATE suppression SET scope = 'bulk' WHERE reason = 'unsubscribe'")
     op.create_index("bulk_send_by_kind", "bulk_send", ["kind", "created_at", "id"])
+    op.create_index("bulk_send_by_owner", "bulk_send", ["owner", "id"])
     _create_tables_of_callers()
     _create_tables_of_mail()
 
@@ -46,6 +47,7 @@ def _create_tables_of_callers() -> None:
         sa.Column("domains", sa.Text(), nullable=True),
         sa.Column("quota", sa.String(), nullable=False),
         sa.Column("rotates", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
@@ -54,6 +56,7 @@ def _create_tables_of_callers() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("prefix"),
     )
+    op.create_index("api_key_by_owner", "api_key", ["owner", "id"])
     op.create_table(
         "quota_use",
         sa.Column("owner", sa.String(), nullable=False),
