@@ -12,6 +12,7 @@ from sqlalchemy import text
 from api.reconciler import Reconciler
 from postwerk.archive.engine import Archive
 from tests.support.api import Door, open_door
+from tests.support.keys import a_key, caller
 from tests.support.messages import a_message
 
 
@@ -153,3 +154,29 @@ async def test_the_list_of_bulk_sends_has_bulk_sends_unless_more_is_asked_for(do
     assert await kinds(kind=["bulk", "message"]) == ["bulk", "message"]
     assert (await door.http.get(f"/v1/bulk-sends/{bulk}")).json()["kind"] == "bulk"
     assert (await door.http.get("/v1/bulk-sends", params={"kind": "odd"})).status_code == 422
+
+
+async def test_what_a_key_sends_is_its_own_and_counts_for_its_quota(door: Door) -> None:
+    mine, theirs = await a_key(door.archive, "send", quota="2/d"), await a_key(door.archive, "send")
+    wish = {"key": "quota", "window": "1m"}
+    for key, name in ((mine, "mine"), (theirs, "theirs")):
+        async with caller(door, key.text) as http:
+            answer = await http.post(
+                "/v1/messages", json=a_message("ada@example.com", name=name, coalesce=wish)
+            )
+            assert answer.status_code == 202, answer.text
+    first, second = door.temporal.handed_in
+    assert first.workflow_id != second.workflow_id
+    async with caller(door, mine.text) as http:
+        listed = (await http.get("/v1/messages")).json()["data"]
+        assert [one["bulk_send"] for one in listed] == [first.bulk_id]
+        assert (await http.post("/v1/messages", json=a_message("b@example.com"))).status_code == 202
+        assert (await http.post("/v1/messages", json=a_message("c@example.com"))).status_code == 429
+        assert len((await http.get("/v1/messages")).json()["data"]) == 2
+
+
+async def test_a_key_sends_from_its_domains_alone(door: Door) -> None:
+    key = await a_key(door.archive, "send", domains=["other.example"])
+    async with caller(door, key.text) as http:
+        answer = await http.post("/v1/messages", json=a_message("ada@example.com"))
+    assert answer.status_code == 403, answer.text
