@@ -16,6 +16,7 @@ from postwerk.archive.coalescing import arrivals_not_handed
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
 from postwerk.archive.operations import unfinished_operations
+from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
 from workflows.client import start_operation
@@ -87,17 +88,18 @@ class Reconciler:
 
     async def hand_in_waiting(self) -> None:
         """Messages that wait for others of their key, and perhaps no workflow knows of them."""
-        async with self._archive.reading() as connection:
-            waiting = await arrivals_not_handed(
-                connection, self._now - STARTED_AFTER, overdue=self._now - OVERDUE_AFTER
-            )
-        left = [arrival for arrival in waiting if arrival.bulk_id not in self._known]
-        while left:
-            some, left = left[:AT_ONCE], left[AT_ONCE:]
+        while some := await self._waiting_alone():
             handed = await asyncio.gather(*[self._starter.hand_in(arrival) for arrival in some])
             self._known |= {one.bulk_id: self._now for one, done in zip(some, handed, strict=True) if done}
             if not any(handed):
                 return  # nobody takes note just now: the others would only wait for the same
+
+    async def _waiting_alone(self) -> list[Arrival]:
+        async with self._archive.reading() as connection:
+            found = await arrivals_not_handed(
+                connection, self._now - STARTED_AFTER, overdue=self._now - OVERDUE_AFTER
+            )
+        return [arrival for arrival in found if arrival.bulk_id not in self._known][:AT_ONCE]
 
     async def repeat_cancels(self) -> None:
         for bulk_id in await self._in_states(BulkState.CANCELLING):

@@ -46,7 +46,7 @@ _FIRST = text(f"""
 _NOT_HANDED = text(f"""
     SELECT {_COLUMNS} FROM coalesced c WHERE c.state = 'waiting'
         AND ((c.handed = false AND c.arrived_at < :before) OR c.arrived_at + c."window" < :overdue)
-    ORDER BY c.arrived_at LIMIT :limit
+    ORDER BY c.handed, c.arrived_at LIMIT :limit
 """)
 _IN_WINDOW = """
     SELECT c.bulk_id, b.state AS send_state, m.state AS was

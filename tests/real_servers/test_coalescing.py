@@ -146,7 +146,7 @@ async def test_those_that_no_workflow_may_know_of_are_found(archive: Archive) ->
 
     assert await found(NOW + timedelta(seconds=3)) == []
     assert await found(NOW + timedelta(seconds=7)) == [untold.bulk_id]
-    assert await found(NOW + timedelta(seconds=91)) == [told.bulk_id, untold.bulk_id]
+    assert await found(NOW + timedelta(seconds=91)) == [untold.bulk_id, told.bulk_id]
 
 
 def coalesce(rank: int, window: str = "2s", key: str = "quota-4711") -> dict[str, Any]:
