@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.gzip import GZipMiddleware
 
 from api.access import guard, need_of
 from api.change_schemas import BulkSendChange
@@ -39,6 +40,7 @@ from api.routes import (
 )
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
+from api.trial_schemas import TestOrder
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
@@ -47,6 +49,9 @@ from postwerk.settings import Settings, load_settings
 from workflows.client import connect
 
 log = logging.getLogger("postwerk.api")
+
+COMPRESSED_FROM = 1024
+"""Octets of an answer, for those who take gzip."""
 _ROOMS = (
     bulk_sends,
     changes,
@@ -97,6 +102,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Gate)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(Envelope)
     for room in _ROOMS:
         app.include_router(
@@ -189,6 +195,7 @@ def _complete_openapi(app: FastAPI) -> None:
                     (KeyRequest, "validation"),
                     (KeyChange, "validation"),
                     (RotationRequest, "validation"),
+                    (TestOrder, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -48,12 +48,40 @@ _TITLES = {
 }
 
 
-class MalformedBody(PostwerkError):
+class MalformedCall(PostwerkError):
+    """The call cannot be read."""
+
+    def __init__(self, message: str = "", *, pointer: str = "#", code: str = "malformed") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+        self.code = code
+
+
+class MalformedBody(MalformedCall):
     """The body cannot be read."""
 
 
 class UnsupportedType(PostwerkError):
     """This kind of body is not taken here."""
+
+    def __init__(self, message: str = "", *, accept_encoding: str = "") -> None:
+        """`accept_encoding`: what is taken, when the encoding is what is wrong."""
+        super().__init__(message)
+        self.accept_encoding = accept_encoding
+
+
+class InProgress(Conflict):
+    """The first call with this key is still being carried out; ask again in a moment."""
+
+    code = "idempotency_in_progress"
+    retry_seconds = 1
+
+
+class KeyReused(InvalidRequest):
+    """This key came with another call before; give each call a key of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(pointer="Idempotency-Key", code="idempotency_key_reused")
 
 
 class Unavailable(PostwerkError):
@@ -86,7 +114,7 @@ class BrokenOff(PostwerkError):
 
 
 _STATUS: tuple[tuple[type[PostwerkError], int], ...] = (
-    (MalformedBody, 400),
+    (MalformedCall, 400),
     (UnsupportedType, 415),
     (Unavailable, 503),
     (TooLarge, 413),
@@ -116,10 +144,10 @@ def problem(
     *,
     code: str | None = None,
     errors: Sequence[dict[str, str]] = (),
-    retry_after: int | None = None,
+    headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Response:
-    """A problem document as the answer; `retry_after`: seconds, where it is worth trying again."""
+    """A problem document as the answer."""
     own_code, title = _TITLES.get(status, ("error", "The request failed"))
     code = code or own_code
     document = {
@@ -133,10 +161,9 @@ def problem(
         "errors": list(errors)[:MOST_ERRORS],
         **more,
     }
-    again = RETRY_SECONDS if status == 503 else retry_after
-    headers = None if again is None else {"Retry-After": str(again)}
+    waits = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     body = orjson.dumps(document, default=str)
-    return Response(body, status, headers, media_type="application/problem+json")
+    return Response(body, status, {**waits, **(headers or {})}, media_type="application/problem+json")
 
 
 def loggable(path: str) -> str:
@@ -144,27 +171,44 @@ def loggable(path: str) -> str:
     return _ADDRESS_IN_PATH.sub("...", path, count=1)
 
 
-async def _known(request: Request, error: Exception) -> Response:
+def answer_to(request: Request, error: PostwerkError) -> Response:
+    """The problem document of one of our errors."""
     if isinstance(error, BrokenOff):
         return _answer(request, error.cause, **error.so_far)
-    assert isinstance(error, PostwerkError)
     return _answer(request, error)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PostwerkError)
+    return answer_to(request, error)
 
 
 def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     code = getattr(error, "code", None)
-    if isinstance(error, QuotaExceeded):
-        more["retry_after"] = error.retry_after
     if isinstance(error, MissingScope):
         more["scope"] = error.scope
-    return problem(request, status, error.message, code=code, errors=_named(error), **more)
+    return problem(
+        request, status, error.message, code=code, errors=_named(error), headers=_headers(error), **more
+    )
+
+
+def _headers(error: PostwerkError) -> dict[str, str]:
+    if isinstance(error, InProgress):
+        return {"Retry-After": str(error.retry_seconds)}
+    if isinstance(error, QuotaExceeded):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, UnsupportedType) and error.accept_encoding:
+        return {
+            "Accept-Encoding": error.accept_encoding
+        }  # RFC 9110 12.5.3: in an answer it says what we take
+    return {}
 
 
 def _named(error: PostwerkError) -> list[dict[str, str]]:
     if isinstance(error, InvalidFields):
         return error.errors
-    if isinstance(error, InvalidRequest | Forbidden) and error.pointer != "#":
+    if isinstance(error, InvalidRequest | MalformedCall | Forbidden) and error.pointer != "#":
         return [{"pointer": error.pointer, "code": error.code, "detail": error.message}]
     return []
 

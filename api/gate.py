@@ -124,12 +124,14 @@ def _who(request: Request, found: Caller | Response) -> str:
 
 def _too_many(request: Request, call: Call) -> Response:
     detail = f"These are too many calls; come again in {call.wait} s."
-    return problem(request, 429, detail, retry_after=call.wait)
+    return problem(request, 429, detail, headers={"Retry-After": str(call.wait)})
 
 
 def _too_many_uploads(request: Request) -> Response:
     detail = "You are sending too many large bodies at once; wait until one is through."
-    return problem(request, 429, detail, code="too_many_uploads", retry_after=_UPLOAD_SECONDS)
+    return problem(
+        request, 429, detail, code="too_many_uploads", headers={"Retry-After": str(_UPLOAD_SECONDS)}
+    )
 
 
 def _with_headers(send: Send, headers: dict[str, str]) -> Send:

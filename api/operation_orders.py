@@ -30,14 +30,14 @@ async def read_queue_order(request: Request, verb: Verb) -> tuple[QueueOrder, Qu
 
 async def read_reason(request: Request, *, required: bool) -> str:
     """The reason of an order about one thing; the body may be left out where none is required."""
-    order = await _read_optional(request, ReasonOrder)
+    order = _optional(await whole_body(request, MOST_BYTES), ReasonOrder)
     check_reason(order.reason, required=required)
     return order.reason
 
 
-async def read_retry_failed(request: Request, bulk_id: str) -> tuple[RetryFailedOrder, QueueFilter]:
+def read_retry_failed(body: bytes, bulk_id: str) -> tuple[RetryFailedOrder, QueueFilter]:
     """Raises as above; the filter has the bulk send and the states in it."""
-    order = await _read_optional(request, RetryFailedOrder)
+    order = _optional(body, RetryFailedOrder)
     check_reason(order.reason, required=False)
     narrower = read_filter(order.filter, may_be_empty=True, criteria=NARROWER)
     states = tuple(_failed_state(state, number) for number, state in enumerate(order.states))
@@ -46,8 +46,7 @@ async def read_retry_failed(request: Request, bulk_id: str) -> tuple[RetryFailed
     return order, narrower.model_copy(update={"bulk": (bulk_id,), "state": tuple(dict.fromkeys(states))})
 
 
-async def _read_optional(request: Request, kind: type[T]) -> T:
-    body = await whole_body(request, MOST_BYTES)
+def _optional(body: bytes, kind: type[T]) -> T:
     return read_fields_of(object_of(body), kind) if body else kind()
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client
 
 from api.starting import PATIENCE, TEMPORAL_AWAY
@@ -81,10 +83,23 @@ class Operator:
         return op
 
     async def retry_failed(
-        self, bulk_id: str, wanted: QueueFilter, *, reason: str, actor: Actor, now: datetime
+        self,
+        bulk_id: str,
+        wanted: QueueFilter,
+        *,
+        reason: str,
+        actor: Actor,
+        now: datetime,
+        operation_id: str = "",
+        confirm: Callable[[AsyncConnection], Awaitable[None]] | None = None,
     ) -> Operation:
-        """Start ended messages of a send again. Raises NotFound, Conflict."""
+        """Start ended messages of a send again. Raises NotFound, Conflict, and what `confirm` raises.
+
+        `confirm` is asked in the transaction that stores it.
+        """
         async with self._archive.writing() as connection:
+            if confirm is not None:
+                await confirm(connection)
             begun = await rounds.begin_round(connection, bulk_id, now)
             op = new_operation(
                 Verb.RETRY_FAILED,
@@ -94,6 +109,7 @@ class Operator:
                 now=now,
                 details=begun.details(),
                 bulk_id=bulk_id,
+                operation_id=operation_id,
             )
             await store_operation(connection, op, target=bulk_id)
         async with self._archive.reading() as connection:

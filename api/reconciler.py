@@ -14,6 +14,7 @@ from api.starting import Starter
 from postwerk.archive import bulks, reads
 from postwerk.archive.coalescing import arrivals_not_handed
 from postwerk.archive.engine import Archive
+from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
 from postwerk.archive.operations import unfinished_operations
 from postwerk.contracts.coalescing import Arrival
@@ -34,6 +35,7 @@ OVERDUE_AFTER = timedelta(seconds=30)
 AT_ONCE = 20
 """Messages that are handed to the workflows of their keys together."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
+FORGOTTEN_AT_ONCE = 200
 
 
 async def reconcile_forever(
@@ -71,6 +73,7 @@ class Reconciler:
             self.match_workflows,
             self.finish_operations,
             self.erase_broken_off,
+            self.forget_answers,
         ):
             await _guarded(step.__name__, step)
 
@@ -169,6 +172,13 @@ class Reconciler:
             while more:
                 async with self._archive.writing() as connection:
                     more = await erase_storing(connection, bulk_id)
+
+    async def forget_answers(self) -> None:
+        """Calls that may not come again any more; in small commits."""
+        more = True
+        while more:
+            async with self._archive.writing() as connection:
+                more = await erase_old(connection, self._now, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE
 
     async def _in_states(self, *states: BulkState) -> list[str]:
         async with self._archive.reading() as connection:

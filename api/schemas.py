@@ -51,6 +51,48 @@ class Taken(BaseModel):
     links: dict[str, str]
 
 
+class UndefinedVariable(BaseModel):
+    """A variable without which the mail of some recipients cannot be made."""
+
+    name: str
+    recipients: int
+    """How many lack it."""
+    indexes: list[int]
+    """The first of them, counted from 0."""
+
+
+class WarningView(BaseModel):
+    """What is taken as it is, and is perhaps not what is wanted."""
+
+    code: str
+    pointer: str
+    detail: str
+
+
+class HeaderView(BaseModel):
+    name: str
+    value: str
+
+
+class SampleError(BaseModel):
+    """Why this recipient's mail cannot be made."""
+
+    code: str
+    detail: str
+
+
+class Sample(BaseModel):
+    """A recipient's mail as it would go out; bodies are cut after 100,000 characters."""
+
+    index: int
+    to: str
+    subject: str | None
+    text: str | None
+    html: str | None
+    headers: list[HeaderView]
+    error: SampleError | None
+
+
 class Checked(BaseModel):
     """The answer to `?dry_run=true`: nothing was stored or sent."""
 
@@ -61,6 +103,9 @@ class Checked(BaseModel):
     duplicates: int
     errors: list[RefusedRecipient]
     errors_truncated: bool
+    undefined_variables: list[UndefinedVariable]
+    warnings: list[WarningView]
+    samples: list[Sample]
 
 
 class PartTaken(BaseModel):

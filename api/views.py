@@ -8,7 +8,6 @@ from api.dependencies import Parts
 from api.schemas import (
     AutoPauseView,
     BulkSendView,
-    Checked,
     NotifyView,
     PartTaken,
     RefusedRecipient,
@@ -53,21 +52,10 @@ def taken(request: Request, parts: Parts, bulk_id: str, state: BulkState, total:
         rejected=tally.rejected,
         duplicates=tally.duplicates,
         suppressed=tally.suppressed,
-        errors=_refused(tally),
+        errors=refused(tally),
         errors_truncated=tally.rejected > len(tally.errors),
         workflow_id=bulk_workflow_id(bulk_id),
         links=links(request, parts, bulk_id),
-    )
-
-
-def checked(total: int, tally: Tally) -> Checked:
-    return Checked(
-        total=total,
-        accepted=tally.accepted,
-        rejected=tally.rejected,
-        duplicates=tally.duplicates,
-        errors=_refused(tally),
-        errors_truncated=tally.rejected > len(tally.errors),
     )
 
 
@@ -159,7 +147,7 @@ def _notify(wanted: Notify | None) -> NotifyView | None:
     return None if wanted is None else NotifyView.model_validate(wanted.model_dump())
 
 
-def _refused(tally: Tally) -> list[RefusedRecipient]:
+def refused(tally: Tally) -> list[RefusedRecipient]:
     return [
         RefusedRecipient(index=one.row, to=one.to, code=one.code, detail=one.detail) for one in tally.errors
     ]

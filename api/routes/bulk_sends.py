@@ -9,28 +9,34 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
 from api.access import shown_to
+from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
+from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of
-from api.operation_orders import read_reason
+from api.making import json_response, make_bulk_send
+from api.operation_orders import MOST_BYTES, read_reason
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.request_schemas import BulkSendRequest
 from api.schemas import BulkSendList, BulkSendView, Checked, Taken
 from api.sending_view import view_of
 from api.taking.body import media_type, whole_body
+from api.taking.dry_run import MOST_SAMPLES, report
 from api.taking.json_body import read_json
+from api.taking.order_body import object_of
 from api.taking.request import new_bulk_send, read_request
-from api.taking.storing import Tally, check_request, store_request
-from api.views import bulk_send_view, checked, taken
+from api.taking.storing import check_for_recipients
+from api.trial import make_test
+from api.views import bulk_send_view
 from api.waiting import waits_of_sends
-from api.who import By, WhoCalls, owner_of
+from api.who import By, WhoCalls
 from postwerk.archive import reads
-from postwerk.archive.intake import NewBulkSend, queue_bulk_send
+from postwerk.archive.ids import new_bulk_id
+from postwerk.archive.intake import queue_bulk_send
 from postwerk.contracts.states import ENDED, BulkState, SendKind
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.api_keys import check_from
-from postwerk.rules.starting import start_order
 
 router = APIRouter(prefix="/v1/bulk-sends", tags=["bulk sends"])
 _BODY: dict[str, Any] = {
@@ -47,61 +53,65 @@ _REASON: dict[str, Any] = {
 }
 
 
+_TEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TestOrder"}}},
+    }
+}
+
+
 @router.post(
     "",
     status_code=202,
     response_model=Taken,
     responses={
         200: {"model": Checked, "description": "A dry run: nothing was stored"},
-        **problems(400, 413, 415, 422, 503),
+        **problems(400, 409, 413, 415, 422, 503),
     },
     openapi_extra=_BODY,
 )
 async def create(
-    request: Request, response: Response, parts: UseParts, caller: WhoCalls, dry_run: bool = False
+    request: Request,
+    parts: UseParts,
+    caller: WhoCalls,
+    repeatable: MayRepeat,
+    dry_run: bool = False,
+    samples: Annotated[int, Query(ge=0, le=MOST_SAMPLES, description="of a dry run")] = 3,
 ) -> Any:
     """Start a bulk send.
 
     Once this answered 202 the send is stored and survives any crash. With `"validation": "permissive"` a
     recipient that cannot be taken is listed in `errors` and the others are sent to; with `"strict"` one of
     them refuses the whole request. The same address twice counts in `duplicates` and gets one mail.
+
+    With `?dry_run=true` nothing is stored: the answer tells what would be taken, which variables recipients
+    lack, what looks odd, and shows the mails of the first `samples` recipients.
     """
-    only_parameters(request, "dry_run")  # a misspelt one must not send mail
-    wanted, entries = await _read(request, parts)
-    new = new_bulk_send(
-        wanted, parts.config.retry, parts.config.relay_names, parts.now(), owner=owner_of(request)
-    )
-    check_from(caller.domains, new.content)
+    only_parameters(request, "dry_run", "samples")  # a misspelt one must not send mail
+    body = await _body(request, parts)
     if dry_run:
-        found = checked(len(entries), await check_request(entries))
-        return Response(found.model_dump_json(), media_type="application/json")
-    tally = await store_request(
-        parts.archive,
-        new,
-        entries,
-        keep_open=wanted.open,
-        strict=wanted.validation == "strict",
-        now=parts.now,
-    )
-    state = await _begin(parts, new, tally, wanted.open)
-    answer = taken(request, parts, new.id, state, len(entries), tally)
-    response.headers["Location"] = answer.links["self"]
-    return answer
+        wanted, entries = _read(body)
+        new = new_bulk_send(wanted, parts.config.retry, parts.config.relay_names, parts.now())
+        check_from(caller.domains, new.content)
+        check_for_recipients(entries, wanted.open)
+        return json_response(await report(new, entries, samples), 200)
+
+    async def make(claim: Claim) -> Response:
+        return await make_bulk_send(request, parts, *_read(body), claim)
+
+    return await repeatable.once(body, new_bulk_id, make)
 
 
-async def _read(request: Request, parts: Parts) -> tuple[BulkSendRequest, list[msgspec.Raw]]:
+async def _body(request: Request, parts: Parts) -> bytes:
     if media_type(request)[0] != "application/json":
         raise UnsupportedType("Send application/json.")
-    document, entries = read_json(await whole_body(request, parts.config.max_body_bytes))
+    return await whole_body(request, parts.config.max_body_bytes)
+
+
+def _read(body: bytes) -> tuple[BulkSendRequest, list[msgspec.Raw]]:
+    document, entries = read_json(body)
     return read_request(document), entries
-
-
-async def _begin(parts: Parts, new: NewBulkSend, tally: Tally, keep_open: bool) -> BulkState:
-    if keep_open:
-        return BulkState.OPEN
-    order = start_order(new.id, tally.accepted, new.options, tally.batches)
-    await parts.starter.start(order, new.name)
-    return BulkState.QUEUED
 
 
 @router.get("", response_model=BulkSendList, responses=problems(422, 503))
@@ -139,11 +149,23 @@ async def show(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
 
 
 @router.post(
-    "/{bulk_id}/start", status_code=202, response_model=BulkSendView, responses=problems(404, 409, 422, 503)
+    "/{bulk_id}/start",
+    status_code=202,
+    response_model=BulkSendView,
+    responses=problems(400, 404, 409, 413, 415, 422, 503),
 )
-async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView:
+async def start(request: Request, parts: UseParts, repeatable: MayRepeat, bulk_id: str) -> Any:
     """Close the list of an open bulk send and start it. Calling it again changes nothing."""
     bulk_id = bulk_id_of(bulk_id)
+
+    async def make(_claim: Claim) -> Response:
+        await _start(parts, bulk_id)
+        return json_response(await view_of(request, parts, bulk_id), 202)
+
+    return await repeatable.once(await whole_body(request, MOST_BYTES), str, make)
+
+
+async def _start(parts: Parts, bulk_id: str) -> None:
     async with parts.archive.writing() as connection:
         send = await reads.bulk_send(connection, bulk_id)
         if send.state is BulkState.OPEN and not send.accepted:
@@ -153,7 +175,28 @@ async def start(request: Request, parts: UseParts, bulk_id: str) -> BulkSendView
         queued = await queue_bulk_send(connection, bulk_id, parts.now(), send.options)
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
-    return await view_of(request, parts, bulk_id)
+
+
+@router.post(
+    "/{bulk_id}/test",
+    status_code=202,
+    response_model=Taken,
+    responses=problems(400, 404, 409, 413, 415, 422, 503),
+    openapi_extra=_TEST,
+)
+async def test(request: Request, parts: UseParts, actor: By, repeatable: MayRepeat, bulk_id: str) -> Response:
+    """Send one mail that shows what this bulk send looks like, "[Test]" before its subject.
+
+    It is a bulk send of its own, also while this one is open, paused or ended.
+    """
+    only_parameters(request)
+    bulk_id = bulk_id_of(bulk_id)
+    body = await whole_body(request, MOST_BYTES)
+
+    async def make(claim: Claim) -> Response:
+        return await make_test(request, parts, bulk_id, object_of(body), actor, claim)
+
+    return await repeatable.once(body, new_bulk_id, make)
 
 
 @router.post(

@@ -6,18 +6,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.claim import Claim
 from api.dependencies import Parts, UseParts
+from api.idempotency import MayRepeat
 from api.ids import bulk_id_of, id_cursor, message_id_of, operation_id_of
-from api.operation_orders import read_queue_order, read_reason, read_retry_failed
+from api.making import json_response
+from api.operation_orders import MOST_BYTES, read_queue_order, read_reason, read_retry_failed
 from api.operation_schemas import DryRun, OperationList, OperationView
 from api.operation_views import operation_view
 from api.parameters import only_parameters
 from api.problem_schemas import problems
+from api.taking.body import whole_body
 from api.who import By
 from api.whole_sends import do_to_sends
 from postwerk.archive import operations, reads
 from postwerk.archive.audit import Actor
-from postwerk.archive.operations import Operation
+from postwerk.archive.operations import Operation, new_operation_id
 from postwerk.contracts.queue import NEEDS_REASON, OperationState, QueueFilter, Verb
 from postwerk.contracts.states import OPEN_STATES
 from postwerk.errors import Conflict
@@ -27,7 +31,7 @@ router = APIRouter(prefix="/v1", tags=["operating the queue"])
 VERBS = (Verb.RETRY, Verb.HOLD, Verb.RELEASE, Verb.CANCEL, Verb.EXPIRE)
 OF_BULK_SEND = (Verb.RETRY, Verb.HOLD, Verb.RELEASE, Verb.EXPIRE)
 """Its cancel has a call of its own."""
-_PROBLEMS = problems(400, 404, 409, 413, 422, 503)
+_PROBLEMS = problems(400, 404, 409, 413, 415, 422, 503)
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {"model": OperationView, "description": "A large one: watch it under links.self"},
     **_PROBLEMS,
@@ -126,26 +130,46 @@ for _verb in OF_BULK_SEND:
     "/bulk-sends/{bulk_id}/retry-failed",
     response_model=OperationView | DryRun,
     status_code=202,
-    responses={200: {"model": DryRun, "description": "A dry run: nothing was changed"}, **_PROBLEMS},
+    responses={200: {"model": DryRun, "description": "A dry run: what it would be"}, **_PROBLEMS},
     openapi_extra=_body("RetryFailedOrder", required=False),
 )
 async def retry_failed(
-    request: Request, response: Response, parts: UseParts, actor: By, bulk_id: str
-) -> OperationView | DryRun:
+    request: Request, parts: UseParts, actor: By, repeatable: MayRepeat, bulk_id: str
+) -> Response:
     """Start exactly the failed messages again, with a fresh deadline, under the same bulk send.
 
     Addresses that this send itself put on the suppression list are taken off it.
     """
     only_parameters(request)
     bulk_id = bulk_id_of(bulk_id)
-    order, wanted = await read_retry_failed(request, bulk_id)
+    body = await whole_body(request, MOST_BYTES)
+    order, wanted = read_retry_failed(body, bulk_id)
     async with parts.archive.reading() as connection:
         await reads.bulk_send(connection, bulk_id)
     if order.dry_run:
-        response.status_code = 200
-        return await _counted(parts, Verb.RETRY_FAILED, wanted)
-    op = await parts.operator.retry_failed(bulk_id, wanted, reason=order.reason, actor=actor, now=parts.now())
-    return operation_view(request, parts, op)
+        return json_response(await _counted(parts, Verb.RETRY_FAILED, wanted), 200)
+
+    async def make(claim: Claim) -> Response:
+        op = await _of_a_call_that_died(parts, claim) or await parts.operator.retry_failed(
+            bulk_id,
+            wanted,
+            reason=order.reason,
+            actor=actor,
+            now=parts.now(),
+            operation_id=claim.resource,
+            confirm=claim.confirm,
+        )
+        return json_response(operation_view(request, parts, op), 202)
+
+    return await repeatable.once(body, new_operation_id, make, same_resource=True)
+
+
+async def _of_a_call_that_died(parts: Parts, claim: Claim) -> Operation | None:
+    """It had stored the operation, and nobody had been told yet."""
+    if not claim.before:
+        return None
+    async with parts.archive.reading() as connection:
+        return await operations.find_operation(connection, claim.before)
 
 
 @router.get("/operations", response_model=OperationList, responses=problems(422, 503))

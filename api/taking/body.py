@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
 
@@ -12,19 +13,25 @@ from postwerk.errors import TooLarge
 
 PIECE = 256 * 1024
 """A gzip body grows in pieces of this size, so that a bomb is stopped at the limit and not after it."""
+MOST_FILES = 10_000
+"""In one body: each costs some microseconds, however little is in it."""
 
 
 async def body_pieces(request: Request, limit: int) -> AsyncIterator[bytes]:
     """The body as it arrives. Raises TooLarge at the limit, whatever Content-Length said."""
     _check_announced(request, limit)
-    unpack = _unpacker(request.headers.get("content-encoding", "identity").strip().lower())
-    taken = 0
+    unpack = _unpacker(request.headers.getlist("content-encoding"))
+    arrived = taken = 0
     async for chunk in request.stream():
+        arrived += len(chunk)
+        if arrived > limit:  # also gzip that unpacks to nothing at all ends here
+            raise _too_large(limit)
         for piece in unpack.feed(chunk):
             taken += len(piece)
             if taken > limit:
                 raise _too_large(limit)
             yield piece
+            await asyncio.sleep(0)  # one octet of gzip makes a thousand: the others get their turn in between
     unpack.finish()
 
 
@@ -67,6 +74,7 @@ class _Plain:
 class _Gzip:
     def __init__(self) -> None:
         self._machine = zlib.decompressobj(wbits=31)
+        self._files = 1
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -78,16 +86,26 @@ class _Gzip:
                 yield piece
             data = self._machine.unconsumed_tail or self._machine.unused_data
             if self._machine.eof and data:  # gzip files may be put one behind the other (RFC 1952 2.2)
-                self._machine = zlib.decompressobj(wbits=31)
+                self._next_file()
+
+    def _next_file(self) -> None:
+        self._files += 1
+        if self._files > MOST_FILES:
+            raise MalformedBody(f"The body is more than {MOST_FILES} gzip files one behind the other.")
+        self._machine = zlib.decompressobj(wbits=31)
 
     def finish(self) -> None:
         if not self._machine.eof:
             raise MalformedBody("The gzip body ends in the middle.")
 
 
-def _unpacker(encoding: str) -> _Plain | _Gzip:
-    if encoding in ("", "identity"):
+def _unpacker(given: list[str]) -> _Plain | _Gzip:
+    """By the Content-Encoding headers. Raises UnsupportedType naming what is taken."""
+    codings = [one for header in given for one in header.lower().replace(" ", "").split(",") if one]
+    if codings in ([], ["identity"]):
         return _Plain()
-    if encoding in ("gzip", "x-gzip"):
+    if codings in (["gzip"], ["x-gzip"]):
         return _Gzip()
-    raise UnsupportedType("Send the body as it is or with Content-Encoding: gzip.")
+    raise UnsupportedType(
+        "Send the body as it is or with Content-Encoding: gzip.", accept_encoding="gzip, identity"
+    )

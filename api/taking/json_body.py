@@ -5,17 +5,22 @@ A list of half a million recipients costs little more memory than its bytes.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from api.errors import MalformedBody
+from api.taking.strict_json import malformed, strict_json
 from postwerk.errors import InvalidRequest
 from postwerk.rules.recipients import find_nul
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _entries = msgspec.json.Decoder(list[msgspec.Raw])
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BEFORE_KEY = re.compile(rb"[\s,{]*")
+_KEY = re.compile(rb'"(?:[^"\\]|\\.)*"\s*:\s*')
+_END = re.compile(rb"[\s}]*")
 
 
 def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], list[msgspec.Raw]]:
@@ -31,7 +36,7 @@ def read_document(body: bytes) -> dict[str, Any]:
 
 
 def _document(fields: dict[str, msgspec.Raw], body: bytes) -> dict[str, Any]:
-    document = {name: _value(name, raw) for name, raw in fields.items()}
+    document = {name: strict_json(raw, f"#/{_step(name)}") for name, raw in fields.items()}
     if b"\\u0000" in body:
         wrong = find_nul(document)
         if wrong:
@@ -41,11 +46,45 @@ def _document(fields: dict[str, msgspec.Raw], body: bytes) -> dict[str, Any]:
 
 def _top_level(body: bytes) -> dict[str, msgspec.Raw]:
     try:
-        return _fields.decode(body)
+        fields = _fields.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidRequest("The body must be a JSON object.", code="invalid_type") from error
     except _WRONG as error:
-        raise MalformedBody("The body is not valid JSON.") from error
+        raise malformed(body, "#") from error
+    _check_once(body, fields)
+    return fields
+
+
+def _check_once(body: bytes, fields: dict[str, msgspec.Raw]) -> None:
+    """Walk over the fields as they must stand if each stands once. Raises MalformedBody.
+
+    A parser keeps the last of two values; then the walk does not come out at the end.
+    """
+    position = 0
+    for name, raw in fields.items():
+        position = _end_of(_BEFORE_KEY, body, position)
+        after_key = _end_of(_KEY, body, position)
+        size = len(memoryview(raw))
+        if after_key == position or _name(body[position:after_key]) != name:
+            raise _twice(name)
+        position = after_key + size
+    if _end_of(_END, body, position if fields else _end_of(_BEFORE_KEY, body, 0)) != len(body):
+        raise _twice(next(iter(fields), ""))
+
+
+def _end_of(pattern: re.Pattern[bytes], body: bytes, position: int) -> int:
+    found = pattern.match(body, position)
+    return position if found is None else found.end()
+
+
+def _name(key: bytes) -> str:
+    return str(msgspec.json.decode(key.rstrip()[:-1]))
+
+
+def _twice(name: str) -> MalformedBody:
+    return MalformedBody(
+        "A field of the body stands in it twice.", pointer=f"#/{_step(name)}", code="duplicate_key"
+    )
 
 
 def _list(name: str, raw: msgspec.Raw | None) -> list[msgspec.Raw]:
@@ -58,11 +97,9 @@ def _list(name: str, raw: msgspec.Raw | None) -> list[msgspec.Raw]:
             f"The {name} must be a list.", pointer=f"#/{name}", code="invalid_type"
         ) from error
     except _WRONG as error:
-        raise MalformedBody(f"The {name} are not valid JSON.") from error
+        raise malformed(bytes(raw), f"#/{name}") from error
 
 
-def _value(name: str, raw: msgspec.Raw) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.ValidationError, *_WRONG) as error:  # lone surrogates, 1e999, 100,000 brackets
-        raise MalformedBody(f"The field {name[:50]!r} is not valid JSON.") from error
+def _step(name: str) -> str:
+    """RFC 6901: "~" and "/" are escaped."""
+    return name[:200].replace("~", "~0").replace("/", "~1")

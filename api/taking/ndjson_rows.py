@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from api.errors import MalformedBody
+from api.taking.strict_json import check_keys, count_keys, malformed
 from postwerk.errors import InvalidRequest
 from postwerk.rules.recipients import NewRecipient, Refusal, new_recipient, refusal
 
@@ -32,11 +34,14 @@ def read_entry(row: int, document: bytes | msgspec.Raw) -> NewRecipient | Refusa
     try:
         entry = _decode(document)
         to = entry.to
+        _check_keys(document, entry)
         return new_recipient(to, entry.name, entry.variables, entry.metadata)
     except InvalidRequest as error:
         return refusal(row, to, error)
+    except MalformedBody as error:
+        return refusal(row, to, InvalidRequest(error.message, pointer=error.pointer, code=error.code))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return refusal(row, _address_of(document), _not_an_entry(error))
+        return refusal(row, _address_of(document), _not_an_entry(document, error))
 
 
 class NdjsonReader:
@@ -72,12 +77,25 @@ def _too_long() -> InvalidRequest:
     return InvalidRequest(f"One line is longer than {LONGEST_LINE:,} bytes.", code="invalid_row")
 
 
-def _not_an_entry(error: Exception) -> InvalidRequest:
+def _check_keys(document: bytes | msgspec.Raw, entry: _Entry) -> None:
+    """Raises MalformedBody for a key that stands twice."""
+    known = 1 if entry.name is None else 2
+    if entry.variables is not None:
+        known += 1 + count_keys(entry.variables)
+    if entry.metadata is not None:
+        known += 1 + count_keys(entry.metadata)
+    if isinstance(entry.to, dict):
+        known += count_keys(entry.to)
+    check_keys(bytes(document), known)
+
+
+def _not_an_entry(document: bytes | msgspec.Raw, error: Exception) -> InvalidRequest:
     if isinstance(error, msgspec.ValidationError):
         return InvalidRequest(f"{str(error)[:200]}.", code="invalid_recipient")
     if isinstance(error, RecursionError):
         return InvalidRequest("This is nested too deep.", code="invalid_recipient")
-    return InvalidRequest("This is not valid JSON.", code="invalid_recipient")
+    found = malformed(bytes(document), "#")
+    return InvalidRequest(found.message, pointer=found.pointer, code="invalid_recipient")
 
 
 def _address_of(document: bytes | msgspec.Raw) -> object:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-import orjson
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from api.errors import InvalidFields, MalformedBody
+from api.errors import InvalidFields
 from api.taking.body import whole_body
+from api.taking.strict_json import strict_json
 from postwerk.errors import InvalidRequest
 
 T = TypeVar("T", bound=BaseModel)
@@ -22,10 +22,7 @@ async def read_object(request: Request, most_bytes: int) -> dict[str, Any]:
 
 def object_of(body: bytes) -> dict[str, Any]:
     """Raises MalformedBody, InvalidRequest."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody("The body is not valid JSON.") from error
+    document = strict_json(body)
     if not isinstance(document, dict):
         raise InvalidRequest("The body must be a JSON object.", code="invalid_type")
     return document

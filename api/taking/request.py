@@ -62,6 +62,7 @@ def new_bulk_send(
     now: datetime,
     *,
     owner: str = "",
+    bulk_id: str = "",
 ) -> NewBulkSend:
     """What will be stored. Raises InvalidRequest pointing at the field.
 
@@ -80,7 +81,7 @@ def new_bulk_send(
             "auto_pause": AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
         }
     )
-    return _new_send(request, options, new_bulk_id(), SendKind.BULK, owner, now)
+    return _new_send(request, options, bulk_id or new_bulk_id(), SendKind.BULK, owner, now)
 
 
 def new_message_send(

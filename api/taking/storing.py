@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -64,6 +64,22 @@ class Tally(Refusals):
     """Those of the accepted who are on the suppression list; None: found out when it is planned."""
 
 
+Remember = Callable[[AsyncConnection, Tally], Awaitable[None]]
+"""Called in the transaction that accepts a bulk send, when it is known what became of its recipients."""
+
+
+Confirm = Callable[[AsyncConnection], Awaitable[None]]
+"""Called in each transaction before that one; what it raises ends the storing, and all is taken back."""
+
+
+async def remember_nothing(connection: AsyncConnection, tally: Tally) -> None:  # noqa: ARG001
+    return None
+
+
+async def confirm_nothing(connection: AsyncConnection) -> None:  # noqa: ARG001
+    return None
+
+
 class Chunks(Generic[T]):
     """Parsed entries, handed out a chunk at a time; what is refused goes to the tally."""
 
@@ -93,25 +109,41 @@ async def store_request(
     keep_open: bool,
     strict: bool,
     now: Callable[[], datetime],
+    confirm: Confirm = confirm_nothing,
+    remember: Remember = remember_nothing,
 ) -> Tally:
-    """Store a bulk send with the recipients of its request; an InvalidRequest leaves nothing stored."""
-    if not entries and not keep_open:
-        raise InvalidRequest("There are no recipients.", pointer="#/recipients", code="missing")
+    """Store a bulk send with the recipients of its request; an InvalidRequest leaves nothing stored.
+
+    What `remember` raises takes it back as a whole.
+    """
+    check_for_recipients(entries, keep_open)
     if strict:
         await _check_all(entries)
     if len(entries) <= CHUNK:
-        return await _store_at_once(archive, new, entries, keep_open, now)
-    return await _store_in_chunks(archive, new, entries, keep_open, now)
+        return await _store_at_once(archive, new, entries, keep_open, now, remember)
+    return await _store_in_chunks(archive, new, entries, keep_open, now, confirm, remember)
 
 
-async def check_request(entries: Sequence[msgspec.Raw]) -> Tally:
-    """What storing them would come to, for a dry run."""
-    tally, seen = Tally(), set[str]()
-    async for chunk in _chunks(entries, tally):
-        fresh = {recipient.address.lower() for recipient in chunk} - seen
-        tally.accepted += len(fresh)
-        tally.duplicates += len(chunk) - len(fresh)
-        seen |= fresh
+def check_for_recipients(entries: Sequence[msgspec.Raw], keep_open: bool) -> None:
+    """Raises InvalidRequest when there is nobody to send to, now or later."""
+    if not entries and not keep_open:
+        raise InvalidRequest("There are no recipients.", pointer="#/recipients", code="missing")
+
+
+async def store_for_one(
+    archive: Archive,
+    new: NewBulkSend,
+    recipient: NewRecipient,
+    now: Callable[[], datetime],
+    remember: Remember,
+) -> Tally:
+    """Store a bulk send to one recipient, in one commit."""
+    tally = Tally()
+    async with archive.writing() as connection:
+        await store_bulk_send(connection, new, BulkState.STORING)
+        tally.accepted, tally.duplicates = await add_recipients(connection, new.id, [recipient])
+        await _finish(connection, new, tally, False, now)
+        await remember(connection, tally)
     return tally
 
 
@@ -121,6 +153,7 @@ async def _store_at_once(
     entries: Sequence[msgspec.Raw],
     keep_open: bool,
     now: Callable[[], datetime],
+    remember: Remember,
 ) -> Tally:
     tally = Tally()
     recipients = [recipient async for chunk in _chunks(entries, tally) for recipient in chunk]
@@ -133,6 +166,7 @@ async def _store_at_once(
                 connection, new.id, recipients, tally.rejected
             )
         await _finish(connection, new, tally, keep_open, now)
+        await remember(connection, tally)
     return tally
 
 
@@ -142,28 +176,34 @@ async def _store_in_chunks(
     entries: Sequence[msgspec.Raw],
     keep_open: bool,
     now: Callable[[], datetime],
+    confirm: Confirm,
+    remember: Remember,
 ) -> Tally:
     """A crash in between leaves a send that is `storing`: never sent, erased by the reconciler."""
     tally = Tally()
     async with archive.writing() as connection:
         await store_bulk_send(connection, new, BulkState.STORING)
     try:
-        await _add_chunks(archive, new.id, entries, tally)
+        await _add_chunks(archive, new.id, entries, tally, confirm)
         if not tally.accepted and not keep_open:
             raise _nobody(tally)
         async with archive.writing() as connection:
             await _finish(connection, new, tally, keep_open, now)
+            await remember(connection, tally)
     except BaseException:
-        await asyncio.shield(_erase(archive, new.id))
+        await asyncio.shield(erase_half_stored(archive, new.id))
         raise
     return tally
 
 
-async def _add_chunks(archive: Archive, bulk_id: str, entries: Sequence[msgspec.Raw], tally: Tally) -> None:
+async def _add_chunks(
+    archive: Archive, bulk_id: str, entries: Sequence[msgspec.Raw], tally: Tally, confirm: Confirm
+) -> None:
     told = 0
     async for chunk in _chunks(entries, tally):
         async with archive.writing() as connection:
             added = await add_recipients(connection, bulk_id, chunk, tally.rejected - told)
+            await confirm(connection)
         told = tally.rejected
         tally.accepted += added.accepted
         tally.duplicates += added.duplicates
@@ -213,7 +253,8 @@ def recipient_error(refusal: Refusal) -> dict[str, str]:
     return {"pointer": where, "code": refusal.code, "detail": refusal.detail}
 
 
-async def _erase(archive: Archive, bulk_id: str) -> None:
+async def erase_half_stored(archive: Archive, bulk_id: str) -> None:
+    """Erase what was written of a bulk send that is still `storing`; any other is left alone."""
     more = True
     while more:
         async with archive.writing() as connection:

@@ -92,10 +92,11 @@ def new_operation(
     now: datetime,
     details: dict[str, Any] | None = None,
     bulk_id: str = "",
+    operation_id: str = "",
 ) -> Operation:
     """Not written down yet. `bulk_id`: the one send it is about, for retry_failed."""
     return Operation(
-        id=new_id("op"),
+        id=operation_id or new_operation_id(),
         verb=verb,
         state=OperationState.RUNNING,
         filter=narrowed(verb, wanted),
@@ -126,12 +127,21 @@ async def store_operation(connection: AsyncConnection, new: Operation, *, target
     )
 
 
+def new_operation_id() -> str:
+    return new_id("op")
+
+
 async def operation(connection: AsyncConnection, operation_id: str) -> Operation:
     """Raises NotFound."""
-    row = (await connection.execute(_select().where(_OPERATION.id == operation_id))).one_or_none()
-    if row is None:
+    found = await find_operation(connection, operation_id)
+    if found is None:
         raise NotFound("There is no operation with this id.")
-    return _operation(row)
+    return found
+
+
+async def find_operation(connection: AsyncConnection, operation_id: str) -> Operation | None:
+    row = (await connection.execute(_select().where(_OPERATION.id == operation_id))).one_or_none()
+    return None if row is None else _operation(row)
 
 
 async def operations(

@@ -279,6 +279,15 @@ async def sent_content(
     return Content.model_validate(document), accepted_at, recipient
 
 
+async def content_of(connection: AsyncConnection, bulk_id: str) -> Content:
+    """What a bulk send says, whatever its state. Raises NotFound."""
+    query = select(_CONTENT.document).join(_TABLES["bulk_send"], _BULK.content_id == _CONTENT.id)
+    document = (await connection.execute(query.where(_BULK.id == bulk_id))).scalar_one_or_none()
+    if document is None:
+        raise NotFound("There is no bulk send with this id.")
+    return Content.model_validate(document)
+
+
 async def is_alive(connection: AsyncConnection) -> bool:
     """The database answers and has our tables."""
     await connection.execute(select(_BULK.id).limit(1))

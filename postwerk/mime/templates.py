@@ -17,6 +17,7 @@ from postwerk.mime.headers import is_template
 from postwerk.mime.template_filters import BoundFilters
 from postwerk.mime.template_language import Shape, examine
 from postwerk.mime.variables import weigh
+from postwerk.rules.lacking import lacking
 
 MAX_SUBJECT_SOURCE = 4_000
 MAX_BODY_SOURCE = 1024 * 1024
@@ -65,6 +66,18 @@ class Templates:
             {name: template.render(context, weight) for name, template in self._headers.items()},
         )
 
+    def names(self) -> frozenset[str]:
+        """The variables that are read and that nobody has given yet; "a.b" is a field of one."""
+        return lacking(self._read(), {"to": "", "name": "", **self._globals})
+
+    def unused(self) -> list[str]:
+        """Variables of the content that no template reads."""
+        return sorted(set(self._globals) - {name.partition(".")[0] for name in self._read()})
+
+    def _read(self) -> frozenset[str]:
+        templates = [self._subject, self._text, self._html, *self._headers.values()]
+        return frozenset[str]().union(*(one.names() for one in templates if one is not None))
+
     def _context(self, recipient: Recipient) -> dict[str, Any]:
         """The recipient's variables win; then the content's; `to` and `name` are always there."""
         name = recipient.name or self._globals.get("name", "")
@@ -93,6 +106,11 @@ class _Template:
             self._environment.add_template("t", source)
         except (TemplateError, UnicodeError) as error:
             raise _syntax_error(error) from None
+
+    def names(self) -> set[str]:
+        """What it reads and does not make itself."""
+        found = self._environment.undeclared_variables_in_template("t", nested=True)
+        return set(found) - set(self._environment.globals)
 
     def render(self, context: dict[str, Any], weight: int) -> str:
         if self._static:

@@ -89,3 +89,38 @@ async def _accepted(archive: Archive, bulk_id: str) -> int:
         found = await reads.accounting(connection, bulk_id)
     assert found["adds_up"], found
     return int(found["accepted"])
+
+
+async def test_a_part_with_a_key_goes_on_where_the_api_died_and_counts_nobody_twice(
+    archive: Archive, tmp_path: Path
+) -> None:
+    headers = {"content-type": "application/x-ndjson", "idempotency-key": "part-1"}
+    body = _lines(0, 10_000) + b'{"to":"nobody"}\n' + _lines(0, 100)
+    with api_process(archive, tmp_path) as (base, process):
+        async with httpx2.AsyncClient(base_url=base) as http:
+            await _up(http)
+            made = await http.post("/v1/bulk-sends", json=a_bulk_send(open=True, recipients=None))
+            bulk_id = made.json()["id"]
+            sending = asyncio.create_task(
+                http.post(f"/v1/bulk-sends/{bulk_id}/recipients", content=body, headers=headers)
+            )
+            while (await _accepted(archive, bulk_id)) < 3000:
+                await asyncio.sleep(0.005)
+            process.kill()
+            with pytest.raises(httpx2.TransportError):
+                await sending
+    assert await _accepted(archive, bulk_id) < 10_000
+
+    with api_process(archive, tmp_path) as (base, _):
+        async with httpx2.AsyncClient(base_url=base, timeout=30) as http:
+            await _up(http)
+            path = f"/v1/bulk-sends/{bulk_id}/recipients"
+            while (again := await http.post(path, content=body, headers=headers)).status_code == 409:
+                assert again.json()["code"] == "idempotency_in_progress"
+                await asyncio.sleep(0.2)
+            replayed = await http.post(path, content=body, headers=headers)
+            view = (await http.get(f"/v1/bulk-sends/{bulk_id}")).json()
+    told = again.json()
+    assert (told["accepted"], told["duplicates"], told["rejected"]) == (10_000, 100, 1)
+    assert (view["accepted"], view["duplicates"], view["rejected"]) == (10_000, 100, 1)
+    assert (replayed.content, replayed.headers["idempotency-replayed"]) == (again.content, "true")

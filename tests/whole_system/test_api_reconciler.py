@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from api.reconciler import Reconciler, reconcile_forever
-from postwerk.archive import reads
+from postwerk.archive import idempotency, reads
 from postwerk.archive.engine import Archive
-from tests.support.api import Door, open_door
+from postwerk.archive.idempotency import Name
+from postwerk.rules.idempotency import kept_until
+from tests.support.api import Door, a_bulk_send, open_door
 
 
 @pytest.fixture
@@ -144,3 +147,45 @@ async def test_the_reconciler_outlives_an_archive_that_is_away(door: Door) -> No
     await asyncio.gather(going, return_exceptions=True)  # while the archive is still open
 
     assert door.temporal.started
+
+
+async def test_answers_are_kept_for_a_day_and_for_a_later_send_until_a_day_after(door: Door) -> None:
+    for number in range(450):
+        async with door.archive.writing() as connection:
+            name = Name("", f"old-{number}")
+            await idempotency.claim(connection, name, "f", "r", "h", door.parts.now() - timedelta(days=2))
+    await door.http.post("/v1/bulk-sends", json=a_bulk_send(), headers={"Idempotency-Key": "young"})
+    async with door.archive.writing() as connection:
+        await idempotency.claim(connection, Name("", "later"), "f", "r", "h", door.parts.now())
+        await idempotency.complete(
+            connection,
+            Name("", "later"),
+            "h",
+            status=202,
+            answer="{}",
+            headers={},
+            keep_until=kept_until(door.parts.now(), [door.parts.now() + timedelta(days=3)]),
+        )
+
+    await _look(door)
+    assert await _count(door, "idempotency") == 2
+    await _look(door, later=timedelta(days=2))
+    async with door.archive.reading() as connection:
+        assert await idempotency.remembered(connection, Name("", "young")) is None
+        assert await idempotency.remembered(connection, Name("", "later")) is not None
+    await _look(door, later=timedelta(days=5))
+    assert await _count(door, "idempotency") == 0
+
+
+async def test_a_key_is_new_again_when_its_time_is_over(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call(**changes: Any) -> Any:
+        return await door.http.post(
+            "/v1/bulk-sends", json=a_bulk_send(**changes), headers={"Idempotency-Key": "a"}
+        )
+
+    first = await call()
+    monkeypatch.setattr(door.parts, "now", lambda: datetime.now(UTC) + timedelta(hours=23))
+    assert (await call()).content == first.content
+    assert (await call(subject="another")).status_code == 422
+    monkeypatch.setattr(door.parts, "now", lambda: datetime.now(UTC) + timedelta(hours=25))
+    assert (await call(subject="another")).status_code == 202

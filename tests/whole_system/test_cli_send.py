@@ -194,3 +194,82 @@ def test_the_api_learns_who_calls_and_with_which_key(desk: Desk) -> None:
     assert re.fullmatch(r".+@.+", heads[0]["postwerk-user"])
     assert [head.get("authorization") for head in heads] == ["Bearer k3y", None, None]
     assert [head["postwerk-user"] for head in heads[1:]] == ["Zoë", "bob"]
+
+
+def test_a_send_without_an_answer_is_sent_again_and_taken_once(desk: Desk) -> None:
+    """The first time the API hears it and its answer is lost."""
+    with Interfering(desk.api.url, "/bulk-sends", times=1, hears=True) as proxy:
+        done = desk.cli("send", *CONTENT, "--to", "ada@example.com", POSTWERK_API_URL=proxy.url)
+    assert "Again in 0.5 s." in done.stderr
+    (view,) = desk.api.http.get("/v1/bulk-sends").json()["data"]
+    assert view["id"] == sent_id(done.stdout)
+    keys = {head["idempotency-key"] for head in proxy.headers}
+    assert len(keys) == 1
+
+
+def test_the_same_command_with_a_key_of_ones_own_sends_once(desk: Desk) -> None:
+    desk.file("people.csv", "to\n" + "".join(f"user{n}@example.com\n" for n in range(1200)))
+    command = ("send", *CONTENT, "--recipients", "people.csv", "--idempotency-key", "spring-2027")
+    first, again = (desk.cli.json(*command) for _ in range(2))
+    assert first["id"] == again["id"]
+    assert (again["accepted"], again["duplicates"], again["total"]) == (1200, 0, 1200)
+    (view,) = desk.api.http.get("/v1/bulk-sends").json()["data"]
+    assert (view["accepted"], view["duplicates"]) == (1200, 0)
+    other = desk.cli("send", *CONTENT, "--to", "x@example.com", "--idempotency-key", "spring-2027", code=4)
+    assert "another call" in other.stderr
+
+
+def test_with_a_key_of_ones_own_an_upload_that_breaks_off_goes_on(desk: Desk) -> None:
+    """It is not taken back: the same command goes on with it."""
+    desk.file("people.csv", "to\n" + "".join(f"user{n}@example.com\n" for n in range(1200)))
+    command = ("send", *CONTENT, "--recipients", "people.csv", "--idempotency-key", "spring-2027")
+    process = subprocess.Popen(
+        desk.cli.command("send", *CONTENT, "--recipients", "-", "--idempotency-key", "spring-2027"),
+        cwd=desk.folder,
+        env=desk.cli.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    process.stdin.write("to\n" + "".join(f"user{n}@example.com\n" for n in range(10_000)))
+    process.stdin.flush()
+    while not desk.api.http.get("/v1/bulk-sends").json()["data"]:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "the same command goes on with it" in errors
+    assert desk.cli.json(*command)["accepted"] == 1200
+    assert len(desk.api.http.get("/v1/bulk-sends").json()["data"]) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 201, "ü"])
+def test_a_key_must_be_one(desk: Desk, key: str) -> None:
+    assert "--idempotency-key" in desk.cli("send", "--idempotency-key", key, code=2).stderr
+
+
+def test_a_dry_run_shows_a_mail_and_what_is_lacking(desk: Desk) -> None:
+    desk.file("people.csv", "to,first_name\nada@example.com,Ada\n")
+    desk.file("people.ndjson", '{"to":"bob@example.com"}\n')
+    desk.file("body.txt", "Dear {{ first_name }},\nspring is here.\n")
+    words = ("--from", "news@shop.example", "--subject", "Hello {{ first_name }}", "--text", "body.txt")
+    lists = ("--recipients", "people.csv", "--recipients", "people.ndjson")
+    done = desk.cli("send", *words, *lists, "--dry-run", code=1)
+    assert "Subject: Hello Ada" in done.stdout
+    assert "Dear Ada," in done.stdout
+    assert "1 recipient without the variable first_name: people.ndjson, row 1" in done.stderr
+    document = desk.cli.json("send", *words, *lists, "--dry-run", "--samples", "0", code=1)
+    assert document["samples"] == []
+    assert document["undefined_variables"] == [
+        {"name": "first_name", "recipients": 1, "rows": [{"list": "people.ndjson", "row": 1}]}
+    ]
+
+
+def test_a_test_mail_of_a_send(desk: Desk) -> None:
+    bulk_id = sent_id(desk.cli("send", *CONTENT, "--to", "ada@example.com").stdout)
+    told = desk.cli("bulk", "test", bulk_id, "me@shop.example").stdout
+    assert told.endswith(": a test mail to me@shop.example.\n")
+    test = desk.cli.json("bulk", "test", bulk_id, "me@shop.example", "--as", "1", "--var", "first_name=Eve")
+    assert desk.addresses(test["id"]) == ["me@shop.example"]
+    assert "#/as" in desk.cli("bulk", "test", bulk_id, "me@shop.example", "--as", "9", code=4).stderr

@@ -46,17 +46,20 @@ class Api:
         """The bytes of something that is no JSON."""
         return self._ask("GET", path, None)
 
-    def call(self, method: str, path: str, body: Any = None, query: Query | None = None) -> Any:
-        """A call with a JSON body, or none."""
+    def call(
+        self, method: str, path: str, body: Any = None, query: Query | None = None, key: str = ""
+    ) -> Any:
+        """A call with a JSON body, or none; `key`: its Idempotency-Key."""
         encoded = b"" if body is None else json.dumps(body).encode()
-        return _document(self._ask(method, path, query, encoded, "application/json" if encoded else ""))
+        kind = "application/json" if encoded else ""
+        return _document(self._ask(method, path, query, encoded, kind, key))
 
     def delete(self, path: str) -> None:
         """A call that has nothing to answer."""
         self._ask("DELETE", path, None)
 
-    def upload(self, path: str, body: bytes, kind: str) -> Any:
-        return _document(self._ask("POST", path, None, body, kind))
+    def upload(self, path: str, body: bytes, kind: str, key: str = "") -> Any:
+        return _document(self._ask("POST", path, None, body, kind, key))
 
     def pages(self, path: str, query: Query, limit: int, most: int = 1000) -> Iterator[dict[str, Any]]:
         """Page after page, up to `limit` entries (0: all); `most` is what a page may hold."""
@@ -70,9 +73,18 @@ class Api:
             if not page["has_more"] or not after or (limit and left <= 0):
                 return
 
-    def _ask(self, method: str, path: str, query: Query | None, body: bytes = b"", kind: str = "") -> bytes:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        body: bytes = b"",
+        kind: str = "",
+        key: str = "",
+    ) -> bytes:
         target = self._place.path + path + (f"?{urlencode(_plain(query), doseq=True)}" if query else "")
-        headers = self._headers | ({"Content-Type": kind} if kind else {})
+        own = {"Content-Type": kind, "Idempotency-Key": key}
+        headers = self._headers | {name: value for name, value in own.items() if value}
         if method != "GET":
             # On a fresh connection: if the server had closed an old one meanwhile, nobody could tell
             # whether it did what was asked.

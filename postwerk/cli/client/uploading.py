@@ -14,6 +14,8 @@ from postwerk.cli.client.terminal import safe, say
 
 _WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 _AWAY = 503
+_IN_PROGRESS = "idempotency_in_progress"
+"""The API that was killed in the middle of a part: another takes it over in some seconds."""
 _MOST_ERRORS = 1000
 _MOST_SHOWN = 20
 _SHOWN = ("accepted", "rejected", "duplicates", "added", "known")
@@ -37,12 +39,17 @@ class Uploaded:
         self.errors = (self.errors + found)[:_MOST_ERRORS]
 
 
-def upload(api: Api, path: str, given: List, total: Uploaded, sleep: Callable[[float], None]) -> None:
-    """Every part of the list to `path`. Raises Refused, naming the row of the list where it broke off."""
+def upload(
+    api: Api, path: str, given: List, total: Uploaded, sleep: Callable[[float], None], key: str = ""
+) -> None:
+    """Every part of the list to `path`. Raises Refused, naming the row of the list where it broke off.
+
+    `key`: beginning of the Idempotency-Keys of its parts; without one they have none.
+    """
     sent = 0
     with LiveLines() as live:
-        for part in given.parts():
-            answer = _sent(api, path, given, part, sleep)
+        for number, part in enumerate(given.parts(), 1):
+            answer = _sent(api, path, given, part, sleep, f"{key}.{number}" if key else "")
             total.add(given.name, part, answer)
             sent += len(part.body)
             live.show([f"{safe(given.name)}: {sent / 1e6:,.1f} MB, {_words(total.numbers)}"])
@@ -52,14 +59,16 @@ def _words(numbers: dict[str, int]) -> str:
     return ", ".join(f"{value:,} {name}" for name, value in numbers.items() if name in _SHOWN)
 
 
-def _sent(api: Api, path: str, given: List, part: Part, sleep: Callable[[float], None]) -> dict[str, Any]:
+def _sent(
+    api: Api, path: str, given: List, part: Part, sleep: Callable[[float], None], key: str
+) -> dict[str, Any]:
     for wait in _waits():
         try:
-            return dict(api.upload(path, part.body, part.media_type))
+            return dict(api.upload(path, part.body, part.media_type, key))
         except Unreachable as error:
             _wait_or_raise(error, wait, sleep)
         except Refused as error:
-            if error.status != _AWAY:
+            if error.status != _AWAY and error.code != _IN_PROGRESS:
                 raise _placed(error, given, part) from error
             _wait_or_raise(error, wait, sleep)
     raise AssertionError("the last wait raises")

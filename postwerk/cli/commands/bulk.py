@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from postwerk.cli.client.operation import add_operation
-from postwerk.cli.client.options import add_limit, add_reason, later, leaf
+from postwerk.cli.client.options import add_limit, add_reason, later, leaf, pair, whole
 
 STATES = (
     *("storing", "open", "queued", "running", "paused"),
@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         leaf(commands, name, help, later("bulk_read", name)).add_argument("id", metavar="ID")
     for name, help in _WORDS.items():
         _add_order(leaf(commands, name, help, later("bulk_order", "order")), name)
+    _add_test(leaf(commands, "test", "Send yourself a mail of it.", later("bulk_order", "test")))
     _add_retry(
         leaf(commands, "retry-failed", "Start what failed again.", later("bulk_order", "retry_failed"))
     )
@@ -46,6 +47,17 @@ def _add_order(parser: argparse.ArgumentParser, name: str) -> None:
         add_reason(parser, required=name == "pause")
     if name == "cancel":
         parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="BULK")
+    parser.add_argument("to", metavar="ADDRESS", help="who gets it")
+    parser.add_argument(
+        "--as", dest="as_", type=whole(1), metavar="SEQ", help="whose mail it shows (the first)"
+    )
+    parser.add_argument(
+        "--var", action="append", type=pair, default=[], metavar="NAME=VALUE", help="instead; repeatable"
+    )
 
 
 def _add_retry(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,11 @@
-"""`postwerk bulk start|pause|resume|cancel|retry-failed|change`."""
+"""`postwerk bulk start|pause|resume|cancel|test|retry-failed|change`."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from postwerk.cli.client.again import key_of, until_answered
 from postwerk.cli.client.confirm import can_ask, confirmed
 from postwerk.cli.client.counting import finished, number_of
 from postwerk.cli.client.errors import Misused
@@ -54,7 +55,25 @@ def retry_failed(given: argparse.Namespace, api: Api) -> int:
     if given.dry_run:
         body["dry_run"] = True
     path = f"/v1/bulk-sends/{segment(given.id)}/retry-failed"
-    return settled(given, api, api.call("POST", path, _with_reason(body, given.reason)))
+    key = "" if given.dry_run else key_of(None)
+    order = _with_reason(body, given.reason)
+    return settled(given, api, until_answered(lambda: api.call("POST", path, order, key=key)))
+
+
+def test(given: argparse.Namespace, api: Api) -> int:
+    body: dict[str, Any] = {"to": given.to}
+    if given.as_ is not None:
+        body["as"] = given.as_
+    if given.var:
+        body["variables"] = dict(given.var)
+    path, key = f"/v1/bulk-sends/{segment(given.id)}/test", key_of(None)
+    taken = until_answered(lambda: dict(api.call("POST", path, body, key=key)))
+    if given.json:
+        print_json(taken)
+        return 0
+    listed = " It is on the suppression list and gets nothing." if taken["suppressed"] else ""
+    print(f"{safe(taken['id'])}: a test mail to {safe(given.to)}.{listed}")
+    return 0
 
 
 def change(given: argparse.Namespace, api: Api) -> int:

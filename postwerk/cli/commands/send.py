@@ -16,7 +16,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_content(parser)
     _add_options(parser)
     doing = parser.add_argument_group("what to do with it")
-    doing.add_argument("--dry-run", action="store_true", help="check everything, store and send nothing")
+    doing.add_argument(
+        "--dry-run", action="store_true", help="check everything and show some mails; store and send nothing"
+    )
+    doing.add_argument("--samples", type=whole(0), default=1, metavar="N", help="mails to show, up to 10 (1)")
+    doing.add_argument(
+        "--idempotency-key",
+        metavar="KEY",
+        help="the same command with the same key sends once, also after a crash (a fresh one)",
+    )
     doing.add_argument("--watch", action="store_true", help="until it has ended; 1 when not all went well")
 
 

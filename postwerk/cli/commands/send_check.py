@@ -13,13 +13,12 @@ from postwerk.cli.client.errors import Misused
 from postwerk.cli.client.http import Api
 from postwerk.cli.client.lists import List, csv_cells, opened
 from postwerk.cli.client.output import print_json
-from postwerk.cli.client.terminal import safe, say
+from postwerk.cli.commands.send_found import Found, tell
 
 _AT_ONCE = 5000
-_MOST_ERRORS = 1000
-_MOST_SHOWN = 20
+_MOST_SAMPLES = 10
+_WRONG_ROW = {"to": "", "code": "invalid_row"}
 _ADDRESS = ("to", "email", "address", "e-mail")
-_COUNTERS = ("total", "accepted", "rejected", "duplicates")
 
 
 class Row(NamedTuple):
@@ -33,16 +32,22 @@ class Row(NamedTuple):
 
 
 def check(given: argparse.Namespace, api: Api, request: dict[str, Any]) -> int:
-    """1 when recipients would be refused. `duplicates` are those within 5,000 recipients of each other."""
+    """1 when recipients would be refused, or their mails cannot be made.
+
+    `duplicates` are those within 5,000 recipients of each other.
+    """
     inline = [Row("request", number, one) for number, one in enumerate(request.get("recipients") or [], 1)]
     rows = _rows(given, inline)
-    found: dict[str, Any] = dict.fromkeys(_COUNTERS, 0) | {"errors": []}
+    found = Found()
     first = True
     while (chunk := list(islice(rows, _AT_ONCE))) or first:
-        _add(found, api, request, chunk, bool(given.recipients))
+        _add(found, api, request, chunk, bool(given.recipients), given.samples if first else 0)
         first = False
-    _tell(given, found)
-    return 1 if found["rejected"] else 0
+    if given.json:
+        print_json(found.document())
+    else:
+        tell(found)
+    return 1 if found.numbers["rejected"] or found.undefined else 0
 
 
 def _rows(given: argparse.Namespace, inline: list[Row]) -> Iterator[Row]:
@@ -96,35 +101,22 @@ class _Header:
         return {"to": cells[self._address], "variables": others, **({"name": name} if name else {})}
 
 
-def _add(found: dict[str, Any], api: Api, request: dict[str, Any], chunk: list[Row], lists: bool) -> None:
+def _add(
+    found: Found, api: Api, request: dict[str, Any], chunk: list[Row], lists: bool, samples: int
+) -> None:
     """Ask about these rows, and count the answer."""
     wrong = [row for row in chunk if row.wrong]
     asked = [row for row in chunk if not row.wrong]
     # With lists the request is an open one, as it will be: it may come without any recipient of its own.
     body = {**request, "recipients": [row.recipient for row in asked], **({"open": True} if lists else {})}
-    answer = api.call("POST", "/v1/bulk-sends", body, {"dry_run": True})
-    for name in _COUNTERS:
-        found[name] += answer[name]
-    found["total"] += len(wrong)
-    found["rejected"] += len(wrong)
-    errors = [_error(asked[one["index"]], one["to"], one["code"], one["detail"]) for one in answer["errors"]]
-    errors += [_error(row, "", "invalid_row", row.wrong) for row in wrong]
-    found["errors"] = (found["errors"] + sorted(errors, key=lambda one: one["row"]))[:_MOST_ERRORS]
-
-
-def _error(row: Row, to: str, code: str, detail: str) -> dict[str, Any]:
-    return {"list": row.source, "row": row.number, "to": to, "code": code, "detail": detail}
-
-
-def _tell(given: argparse.Namespace, found: dict[str, Any]) -> None:
-    if given.json:
-        print_json(
-            {"object": "bulk_send_check", **found, "errors_truncated": found["rejected"] > _MOST_ERRORS}
-        )
-        return
-    for one in found["errors"][:_MOST_SHOWN]:
-        say(f"{safe(one['list'])}, row {one['row']}: {safe(one['to'])}: {safe(one['detail'])}")
-    print(
-        f"Would take {found['accepted']:,} of {found['total']:,} recipients"
-        f" ({found['rejected']:,} refused, {found['duplicates']:,} duplicates). Nothing was stored."
+    answer = api.call(
+        "POST", "/v1/bulk-sends", body, {"dry_run": True, "samples": min(samples, _MOST_SAMPLES)}
     )
+    places = [{"list": row.source, "row": row.number} for row in asked]
+    errors = [{**places[one["index"]], **_said(one)} for one in answer["errors"]]
+    errors += [{"list": row.source, "row": row.number, **_WRONG_ROW, "detail": row.wrong} for row in wrong]
+    found.add(answer, places, sorted(errors, key=lambda one: one["row"]), len(wrong))
+
+
+def _said(error: dict[str, Any]) -> dict[str, Any]:
+    return {name: error[name] for name in ("to", "code", "detail")}

@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import Any
 
+from postwerk.cli.client.again import key_of, until_answered
 from postwerk.cli.client.counting import number_of
 from postwerk.cli.client.errors import CommandFailed, NoAnswer, Refused, Unreachable
 from postwerk.cli.client.http import Api, segment
@@ -17,16 +18,16 @@ from postwerk.cli.commands.bulk_read import watched
 from postwerk.cli.commands.send_campaign import request_of
 
 _SENDS = "/v1/bulk-sends"
-_PERHAPS = "It may have been taken: look at `postwerk bulk list` first."
 
 
 def run(given: argparse.Namespace, api: Api) -> int:
+    key = key_of(given.idempotency_key)
     request = request_of(given)
     if given.dry_run:
         from postwerk.cli.commands.send_check import check
 
         return check(given, api, request)
-    taken = _sent_with_lists(given, api, request) if given.recipients else _sent(api, request)
+    taken = _sent_with_lists(given, api, request, key) if given.recipients else _sent(api, request, key)
     if given.watch and taken["status"] != "open":
         if not given.json:
             _tell(taken)
@@ -38,38 +39,46 @@ def run(given: argparse.Namespace, api: Api) -> int:
     return 0
 
 
-def _sent(api: Api, request: dict[str, Any]) -> dict[str, Any]:
-    taken: dict[str, Any] = _posted(api, request)
+def _sent(api: Api, request: dict[str, Any], key: str) -> dict[str, Any]:
+    taken: dict[str, Any] = _posted(api, request, key)
     for one in taken["errors"]:
         say(f"recipient {one['index'] + 1}: {safe(one['to'])}: {safe(one['detail'])}")
     return taken
 
 
-def _posted(api: Api, request: dict[str, Any]) -> dict[str, Any]:
+def _posted(api: Api, request: dict[str, Any], key: str) -> dict[str, Any]:
     try:
-        return dict(api.call("POST", _SENDS, request))
+        return until_answered(lambda: dict(api.call("POST", _SENDS, request, key=key)))
     except NoAnswer as error:
-        # Never again by itself: it may have been taken, and nobody wants the mail twice.
-        raise NoAnswer(f"{error} {_PERHAPS}") from error
+        raise NoAnswer(f"{error} {_perhaps(key)}") from error
     except KeyboardInterrupt:
-        say(_PERHAPS)
+        say(_perhaps(key))
         raise
 
 
-def _sent_with_lists(given: argparse.Namespace, api: Api, request: dict[str, Any]) -> dict[str, Any]:
+def _perhaps(key: str) -> str:
+    return f"It may have been taken: the same command with --idempotency-key {key} sends nothing twice."
+
+
+def _sent_with_lists(
+    given: argparse.Namespace, api: Api, request: dict[str, Any], key: str
+) -> dict[str, Any]:
     """Open ▸ upload ▸ start."""
     stays_open = request.get("open") is True
     _readable(given.recipients)
-    taken = _posted(api, {**request, "open": True})
+    taken = _posted(api, {**request, "open": True}, key)
     path, total = f"{_SENDS}/{segment(taken['id'])}", Uploaded()
     try:
-        _upload(given, api, path, total)
+        _upload(given, api, path, total, key)
         if not stays_open:
             _check_rows(given, taken, total)
-    except BaseException:
-        _take_back(api, path, taken["id"])
+    except BaseException as error:
+        if given.idempotency_key is not None and isinstance(error, Unreachable | KeyboardInterrupt):
+            say(f"{safe(taken['id'])} is still open and sends nothing; the same command goes on with it.")
+        else:
+            _take_back(api, path, taken["id"])
         raise
-    view = api.get(path) if stays_open else _started(api, path, taken["id"])
+    view = api.get(path) if stays_open else _started(api, path, taken["id"], key)
     return _summed(taken, total, view)
 
 
@@ -81,10 +90,10 @@ def _readable(paths: list[str]) -> None:
                 pass
 
 
-def _upload(given: argparse.Namespace, api: Api, path: str, total: Uploaded) -> None:
-    for name in given.recipients:
+def _upload(given: argparse.Namespace, api: Api, path: str, total: Uploaded, key: str) -> None:
+    for number, name in enumerate(given.recipients, 1):
         with opened(name, given.format, given.charset) as found:
-            upload(api, f"{path}/recipients", found, total, time.sleep)
+            upload(api, f"{path}/recipients", found, total, time.sleep, f"{key}.list-{number}")
     tell_refused(total)
 
 
@@ -109,9 +118,9 @@ def _take_back(api: Api, path: str, bulk_id: str) -> None:
         say(f"Cancel it with: postwerk bulk cancel {safe(bulk_id)}")
 
 
-def _started(api: Api, path: str, bulk_id: str) -> dict[str, Any]:
+def _started(api: Api, path: str, bulk_id: str, key: str) -> dict[str, Any]:
     try:
-        return dict(api.call("POST", f"{path}/start"))
+        return until_answered(lambda: dict(api.call("POST", f"{path}/start", key=f"{key}.start")))
     except (Unreachable, Refused) as error:
         # It may have been started, so it is not cancelled: mail may be on its way.
         say(f"All recipients of {safe(bulk_id)} are stored; whether it was started is not known.")
