@@ -6,11 +6,15 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.access import shown_to
+from api.claim import Claim
 from api.dependencies import UseParts
 from api.errors import UnsupportedType
+from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of, message_id_of, seq_cursor
+from api.making import json_response
 from api.message_views import message_details, message_view, taken_message
 from api.parameters import clean_text, only_parameters
 from api.problem_schemas import problems
@@ -18,6 +22,7 @@ from api.request_schemas import MessageRequest
 from api.schemas import MessageDetails, MessageList, TakenMessage
 from api.taking.body import media_type, whole_body
 from api.taking.json_body import read_document
+from api.taking.message import TakenMessage as Taken
 from api.taking.message import take_message
 from api.taking.request import read_fields
 from api.waiting import context_of, with_waits
@@ -44,10 +49,10 @@ _BODY: dict[str, Any] = {
     "/messages",
     status_code=202,
     response_model=TakenMessage,
-    responses=problems(400, 413, 415, 422, 503),
+    responses=problems(400, 409, 413, 415, 422, 503),
     openapi_extra=_BODY,
 )
-async def create(request: Request, response: Response, parts: UseParts) -> TakenMessage:
+async def create(request: Request, parts: UseParts, repeatable: MayRepeat) -> Response:
     """Send one transactional mail: before all bulk mail, and by a workflow of its own.
 
     Once this answered 202 the message is stored and survives any crash. With `coalesce` it waits for others
@@ -56,12 +61,24 @@ async def create(request: Request, response: Response, parts: UseParts) -> Taken
     only_parameters(request)
     if media_type(request)[0] != "application/json":
         raise UnsupportedType("Send application/json.")
-    document = read_document(await whole_body(request, parts.config.max_body_bytes))
-    wanted = read_fields(MessageRequest, document)
-    taken = await take_message(parts, wanted, bulk_id=new_bulk_id(), owner=owner_of(request))
-    answer = taken_message(request, parts, taken)
-    response.headers["Location"] = answer.links["self"]
-    return answer
+    body = await whole_body(request, parts.config.max_body_bytes)
+
+    async def make(claim: Claim) -> Response:
+        wanted = read_fields(MessageRequest, read_document(body))
+
+        async def remember(connection: AsyncConnection, taken: Taken) -> None:
+            await claim.remember(connection, answer(taken))
+
+        def answer(taken: Taken) -> Response:
+            view = taken_message(request, parts, taken)
+            return json_response(view, 202, view.links["self"])
+
+        owner = owner_of(request)
+        return answer(
+            await take_message(parts, wanted, bulk_id=claim.resource, owner=owner, remember=remember)
+        )
+
+    return await repeatable.once(body, new_bulk_id, make)
 
 
 @router.get("/messages", response_model=MessageList, responses=problems(422, 503))

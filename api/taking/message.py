@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.dependencies import Parts
 from api.request_schemas import CoalesceRequest, MessageRequest
 from api.taking.request import new_message_send
 from postwerk.archive.coalescing import Coalescing, wait_with_others
-from postwerk.archive.intake import NewBulkSend
 from postwerk.archive.message_intake import store_message
 from postwerk.contracts.states import MessageState
 from postwerk.errors import InvalidRequest
 from postwerk.rules.durations import bounded_duration
-from postwerk.rules.recipients import NewRecipient, new_recipient
+from postwerk.rules.recipients import new_recipient
 from postwerk.rules.starting import start_order
 
 SHORTEST_WINDOW, LONGEST_WINDOW = timedelta(seconds=1), timedelta(days=7)
@@ -26,46 +28,37 @@ class TakenMessage:
 
     bulk_id: str
     state: MessageState
-    coalesces: bool
 
 
-async def take_message(parts: Parts, request: MessageRequest, *, bulk_id: str, owner: str) -> TakenMessage:
+Remember = Callable[[AsyncConnection, TakenMessage], Awaitable[None]]
+
+
+async def take_message(
+    parts: Parts, request: MessageRequest, *, bulk_id: str, owner: str, remember: Remember
+) -> TakenMessage:
     """Store it under an id that was made before, and start it or hand it to those of its key.
 
-    Once this returns it survives any crash. Raises InvalidRequest pointing at the field.
+    Once this returns it survives any crash. `remember` is done in the transaction that stores it. Raises
+    InvalidRequest pointing at the field.
     """
     new = new_message_send(
         request, parts.config.retry, parts.config.relay_names, parts.now(), bulk_id=bulk_id, owner=owner
     )
     recipient = new_recipient(request.to, None, request.variables, request.metadata)
     wish = _coalescing(request.coalesce)
-    if wish is None:
-        return await _take(parts, new, recipient)
-    return await _take_coalescing(parts, new, recipient, wish)
-
-
-async def _take(parts: Parts, new: NewBulkSend, recipient: NewRecipient) -> TakenMessage:
     async with parts.archive.writing() as connection:
         batches = await store_message(connection, new, recipient, parts.now())
-    await parts.starter.start(start_order(new.id, 1, new.options, batches, kind=new.kind), new.name)
-    state = MessageState.QUEUED if batches else MessageState.SUPPRESSED
-    return TakenMessage(new.id, state, coalesces=False)
-
-
-async def _take_coalescing(
-    parts: Parts, new: NewBulkSend, recipient: NewRecipient, wish: Coalescing
-) -> TakenMessage:
-    """One that is suppressed folds nobody: it ends by itself."""
-    arrival = None
-    async with parts.archive.writing() as connection:
-        batches = await store_message(connection, new, recipient, parts.now())
-        if batches:
-            arrival = await wait_with_others(connection, new.id, new.owner, wish, parts.now)
-    if arrival is None:
+        # One that is suppressed folds nobody: it ends by itself.
+        arrival = None
+        if wish is not None and batches:
+            arrival = await wait_with_others(connection, new.id, owner, wish, parts.now)
+        taken = TakenMessage(new.id, MessageState.QUEUED if batches else MessageState.SUPPRESSED)
+        await remember(connection, taken)
+    if arrival is not None:
+        await parts.starter.hand_in(arrival)
+    else:
         await parts.starter.start(start_order(new.id, 1, new.options, batches, kind=new.kind), new.name)
-        return TakenMessage(new.id, MessageState.SUPPRESSED, coalesces=False)
-    await parts.starter.hand_in(arrival)
-    return TakenMessage(new.id, MessageState.QUEUED, coalesces=True)
+    return taken
 
 
 def _coalescing(given: CoalesceRequest | None) -> Coalescing | None:

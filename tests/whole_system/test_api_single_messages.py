@@ -180,3 +180,15 @@ async def test_a_key_sends_from_its_domains_alone(door: Door) -> None:
     async with caller(door, key.text) as http:
         answer = await http.post("/v1/messages", json=a_message("ada@example.com"))
     assert answer.status_code == 403, answer.text
+
+
+async def test_a_call_that_comes_again_makes_one_message(door: Door) -> None:
+    request, key = a_message("ada@example.com"), {"Idempotency-Key": "order-4711"}
+    first = await door.http.post("/v1/messages", json=request, headers=key)
+    again = await door.http.post("/v1/messages", json=request, headers=key)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert first.headers["location"] == again.headers["location"]
+    other = await door.http.post("/v1/messages", json=request | {"subject": "Other"}, headers=key)
+    assert other.status_code == 422, other.text
+    assert len((await door.http.get("/v1/messages")).json()["data"]) == 1
