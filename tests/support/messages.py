@@ -82,7 +82,7 @@ async def open_post_office(archive: Archive, sandbox: SandboxProcess) -> AsyncIt
     ):
         parts = Parts(archive, environment.client, ApiConfig(task_queue=queue))
         transport = httpx2.ASGITransport(create_app(parts))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             try:
                 yield PostOffice(http, parts, environment.client, queue)
             finally:
