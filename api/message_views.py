@@ -97,7 +97,13 @@ def _coalesced(found: Coalesced | None) -> CoalescedView | None:
         return None
     into = f"{found.folded_into}.1" if found.folded_into else None
     return CoalescedView.model_validate(
-        {"key": found.key, "rank": found.rank, "state": found.state, "into": into}
+        {
+            "key": found.key,
+            "rank": found.rank,
+            "state": found.state,
+            "arrived_at": found.arrived_at,
+            "into": into,
+        }
     )
 
 

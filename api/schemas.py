@@ -328,6 +328,8 @@ class CoalescedView(BaseModel):
     rank: int
     state: Literal["waiting", "sent", "folded", "withdrawn"]
     """withdrawn: it had another end before the window's."""
+    arrived_at: datetime
+    """The first of a window opens it; who arrives before its end is inside."""
     into: str | None
     """The message that was sent in its place."""
 

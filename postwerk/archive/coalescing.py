@@ -89,6 +89,7 @@ class Coalesced:
     rank: int
     state: str
     folded_into: str
+    arrived_at: datetime
     ends_at: datetime | None
     """While it waits: when the window ends that the first of them opened."""
 
@@ -131,7 +132,10 @@ async def coalesced_of(connection: AsyncConnection, bulk_ids: Collection[str]) -
     for row in await connection.execute(_SOME, {"ids": sorted(bulk_ids)}):
         first = await _first(connection, row.owner, row.key) if row.state == _WAITING else None
         ends_at = first.ends if first else None
-        found[row.bulk_id] = Coalesced(row.bulk_id, row.key, row.rank, row.state, row.folded_into, ends_at)
+        arrived_at = from_microseconds(row.arrived_at)
+        found[row.bulk_id] = Coalesced(
+            row.bulk_id, row.key, row.rank, row.state, row.folded_into, arrived_at, ends_at
+        )
     return found
 
 

@@ -75,7 +75,7 @@ def _windows(messages: Sequence[dict[str, Any]], window: float) -> Iterator[list
 
 
 def _arrived_at(message: dict[str, Any]) -> float:
-    return datetime.fromisoformat(message["accepted_at"]).timestamp()
+    return datetime.fromisoformat(message["coalesced"]["arrived_at"]).timestamp()
 
 
 def _post_all(

@@ -170,8 +170,8 @@ async def test_one_notice_for_an_app_that_crosses_three_thresholds(archive: Arch
             waiting = await office.show(taken[0]["id"])
             assert waiting["waits_for"]["reason"] == "coalescing"
             assert waiting["waits_for"]["until"]
-            assert waiting["coalesced"] == {
-                "key": "quota-4711", "rank": 70, "state": "waiting", "into": None,
+            assert waiting["coalesced"] | {"arrived_at": ""} == {
+                "key": "quota-4711", "rank": 70, "state": "waiting", "arrived_at": "", "into": None,
             }  # fmt: skip
             into = taken[1]["id"]
             assert await ended_as(office, *taken) == [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -101,6 +101,8 @@ async def test_who_coalesces_is_handed_to_the_others_and_not_started(door: Door)
     assert "quota" not in arrival.workflow_id
     assert not door.temporal.started
     message = (await door.http.get(f"/v1/messages/{taken['id']}")).json()
+    arrived_at = message["coalesced"].pop("arrived_at")
+    assert datetime.fromisoformat(arrived_at) <= datetime.now(UTC)
     assert message["coalesced"] == {"key": "quota-4711", "rank": 70, "state": "waiting", "into": None}
     assert message["waits_for"]["reason"] == "coalescing"
     queued = (await door.http.get("/v1/queue/messages")).json()["data"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_every_option_becomes_its_field(desk: Desk) -> None:
         stdin="You have used 90 %.",
     )
     message = desk.api.http.get(f"/v1/messages/{taken['id']}").json()
+    arrived_at = message["coalesced"].pop("arrived_at")
+    assert datetime.fromisoformat(arrived_at) <= datetime.now(UTC)
     assert message["coalesced"] == {"key": "quota-4711", "rank": 90, "state": "waiting", "into": None}
     assert message["metadata"] == {"order": "1"}
     send = desk.bulk(taken["bulk_send"])
