@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from temporalio import workflow
 
@@ -14,7 +13,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
     from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
-        BatchOrder,
         BeginningSignal,
         BulkOrder,
         BulkSendInput,
@@ -27,37 +25,12 @@ with workflow.unsafe.imports_passed_through():
     from postwerk.contracts.states import BulkState
     from workflows import bulk_steps
     from workflows.bulk_steps import Step
+    from workflows.carriers import Carriers
     from workflows.names import BULK_STATE
     from workflows.options import ANOTHER_LOOK, ARCHIVE_STEP, FIRST_LOOK, LAST_LOOK
     from workflows.progress import Progress, details, together
     from workflows.telling import Telling
     from workflows.until import until
-
-
-class Carriers(Protocol):
-    """Those who carry the batches: child workflows, or the root itself."""
-
-    changed: Callable[[], None]
-    """Called whenever one ends."""
-    deadline: datetime | None
-    """Where it has moved: of those that start from now on."""
-    expires_at: datetime | None
-    """The end of their time whatever the deadline says; of those that start from now on."""
-    done: int
-    lost: int
-
-    @property
-    def started(self) -> int: ...
-
-    async def deliver(self, orders: Sequence[BatchOrder], deadline: datetime) -> None: ...
-
-    async def expand(self, bulk_id: str, first: int, last: int, deadline: datetime) -> None: ...
-
-    async def hold(self, signal: HoldSignal) -> None: ...
-
-    async def release(self, signal: HoldSignal) -> None: ...
-
-    async def signal(self, name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal) -> None: ...
 
 
 class Root:
