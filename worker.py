@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from temporalio.client import Client
@@ -22,6 +23,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bulks import BulkActivities
+from activities.coalescing import CoalescingActivities
 from activities.delivery import DeliveryActivities
 from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
@@ -46,7 +48,8 @@ from postwerk.settings import Settings, load_settings
 from postwerk.smtp.pool import ConnectionPool
 from postwerk.smtp.relay import RelayConfig
 from workflows.client import connect, register_search_attributes
-from workflows.registered import WORKFLOWS
+from workflows.names import messages_queue
+from workflows.registered import BULK_WORKFLOWS, MESSAGE_WORKFLOWS
 
 HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""
@@ -112,48 +115,51 @@ def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:
     return Route(pool, desk)
 
 
-def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> Worker:
+@asynccontextmanager
+async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> AsyncIterator[None]:
+    """Takes tasks until the block ends: those of bulk sends, and beside them those of single messages."""
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
     operations = OperationActivities(parts)
     recurring = RecurringActivities(parts)
     notices = NoticeActivities(parts, Speaker(settings.ehlo_name, settings.public_url))
-    return Worker(
-        client,
-        task_queue=settings.task_queue,
-        workflows=WORKFLOWS,
-        activities=[
-            bulks.begin_bulk,
-            bulks.schedule_bulk,
-            bulks.set_beginning,
-            bulks.plan_bulk,
-            bulks.batches_of,
-            bulks.hold_bulk,
-            bulks.is_paused,
-            bulks.release_bulk,
-            bulks.cancel_bulk,
-            bulks.progress_of,
-            bulks.close_bulk,
-            bulks.close_cancelled,
-            deliveries.send_batch,
-            deliveries.hurry_batch,
-            deliveries.settle_batch,
-            deliveries.await_release,
-            bulks.set_deadline,
-            operations.carry_out_operation,
-            operations.tell_batches,
-            operations.next_run,
-            recurring.model_to_copy,
-            recurring.copy_model,
-            notices.tell_failures,
-            notices.tell_delay,
-            notices.tell_end,
-        ],
-        max_cached_workflows=CACHED_WORKFLOWS,
-        max_concurrent_activities=settings.concurrent_batches,
-        max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-        graceful_shutdown_timeout=timedelta(seconds=settings.shutdown_seconds),
+    activities = [
+        *(bulks.begin_bulk, bulks.plan_bulk, bulks.batches_of, bulks.hold_bulk, bulks.release_bulk),
+        *(bulks.schedule_bulk, bulks.set_beginning, bulks.is_paused),
+        *(bulks.cancel_bulk, bulks.progress_of, bulks.close_bulk, bulks.close_cancelled, bulks.set_deadline),
+        *(deliveries.send_batch, deliveries.hurry_batch, deliveries.settle_batch, deliveries.await_release),
+        *(operations.carry_out_operation, operations.tell_batches, operations.next_run),
+        *(notices.tell_failures, notices.tell_delay, notices.tell_end),
+        *(recurring.model_to_copy, recurring.copy_model),
+        CoalescingActivities(parts).end_window,
+    ]
+    usual: dict[str, Any] = {
+        "activities": activities,
+        "max_cached_workflows": CACHED_WORKFLOWS,
+        "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
+        "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
+        "graceful_shutdown_timeout": timedelta(seconds=settings.shutdown_seconds),
+    }
+    workers = (
+        Worker(
+            client,
+            task_queue=settings.task_queue,
+            workflows=BULK_WORKFLOWS,
+            max_concurrent_activities=settings.concurrent_batches,
+            **usual,
+        ),
+        Worker(
+            client,
+            task_queue=messages_queue(settings.task_queue),
+            workflows=MESSAGE_WORKFLOWS,
+            max_concurrent_activities=settings.concurrent_messages,
+            **usual,
+        ),
     )
+    async with workers[0], workers[1]:
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(worker.shutdown() for worker in workers))
 
 
 def compile_workflows() -> None:

@@ -24,6 +24,8 @@ from postwerk.smtp.pool import Lease
 
 _NOW = timedelta(0)
 """Patience of a carrier that only helps: it takes a connection that is free, or none."""
+MADE_WAY = timedelta(seconds=60)
+"""Patience of who has just let somebody urgent pass."""
 PAGE = 128
 """Messages of a batch in memory at a time."""
 PAGE_SECONDS = 5.0
@@ -41,7 +43,13 @@ class Carriage:
         self._lane = batch.lane
         self._pool = run.route.pool
         self.permits = Permits(
-            run.route.desk, batch.lane, batch.bulk_id, run.bulk.options.rate, run.clock, self._may_go_on
+            run.route.desk,
+            batch.lane,
+            batch.bulk_id,
+            run.bulk.options.rate,
+            run.clock,
+            self._may_go_on,
+            urgent=run.order.urgent,
         )
         self._passed_over = PassedOver(run.route.desk, batch.lane, run.clock)
         self._due: deque[DueMessage] = deque()
@@ -64,6 +72,8 @@ class Carriage:
         """Why there is no further session."""
         self.held_back = False
         """An operation under way stops messages that are due; soon they say so themselves."""
+        self.made_way = False
+        """Somebody urgent took its connection, and no other became free."""
         self.turned_away = False
         """The pace allows no further message soon: `permits` knows until when, and why."""
         self.moved = False
@@ -138,6 +148,8 @@ class Carriage:
         try:
             lease = lease or await self._helpers_connection()
             while lease is not None and (self.permits.ready() or not helps):
+                if self._pool.is_wanted(self._lane) and (lease := await self._make_way(lease, helps)) is None:
+                    break
                 if (message := await self._next()) is None:
                     break
                 self._leases.add(lease)
@@ -151,6 +163,19 @@ class Carriage:
             if lease is not None:
                 self._leases.discard(lease)
                 self._pool.release(lease)
+
+    async def _make_way(self, lease: Lease, helps: bool) -> Lease | None:
+        """Somebody urgent waits: after this the connection is theirs, and ours is the next that is free."""
+        self._leases.discard(lease)
+        self._pool.release(lease)
+        if helps or not self._due:
+            return None
+        got = await self._pool.acquire(self._lane, MADE_WAY, retry=self.only_retries)
+        if isinstance(got, Exchange):
+            self.unreachable = got
+            return None
+        self.made_way = got is None
+        return got
 
     async def _next(self) -> DueMessage | None:
         """The next due message, unless there is a reason to send none."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import activity
@@ -21,7 +21,7 @@ from activities.heartbeat import heartbeating
 from activities.lane_desk import LaneDesk
 from activities.parts import BulkContent, WorkerParts
 from activities.routes import Route
-from postwerk.archive import delivery, lanes
+from postwerk.archive import bulks, delivery, lanes
 from postwerk.archive.columns import from_microseconds
 from postwerk.archive.lanes import LaneState
 from postwerk.contracts.orders import BatchOrder, Counts, SendBatchInput, SettleInput
@@ -41,7 +41,7 @@ FEW_WAITING = 8
 """Batches of one lane that may wait for a connection also when this worker has hardly room for others."""
 CROWDED = 0.8
 """Above this share of its batches a worker keeps its room for lanes that move."""
-BUSY_PAUSE = timedelta(seconds=5)
+BUSY_PAUSE, URGENT_PAUSE = timedelta(seconds=5), timedelta(seconds=1)
 CANCELLED = "BulkSendCancelled"
 """Type of the error that ends a batch because its bulk send is cancelled."""
 HELD_PAUSE, LONGEST_HELD_PAUSE = timedelta(seconds=3), timedelta(seconds=30)
@@ -51,6 +51,8 @@ UNKNOWN_PAUSE = timedelta(seconds=10)
 HELD_BACK = timedelta(seconds=2)
 HELD_LOOK = timedelta(minutes=5)
 JUST_NOW = timedelta(seconds=30)
+BEGUN_SOON = 0.1
+"""Seconds after which a send that has begun says so: most transactional mails are handed over by then."""
 EARLY = timedelta(seconds=3)
 """Who waits for a permit comes back a little before it is free: none is to fall due unused."""
 
@@ -70,7 +72,7 @@ class DeliveryActivities:
         timer and shows the last reply. Called again it goes on where it was: what is final is skipped.
         """
         clock = ActivityClock()
-        async with heartbeating(), self._counted():
+        async with heartbeating(), self._counted(), self._beginning(order):
             if clock.now() >= order.deadline:  # no worker was there in time
                 raise deferred_until("the deadline is over", order.deadline, order.deadline, clock)
             if not await self._parts.permission.may_send(order.batch.bulk_id):
@@ -128,6 +130,31 @@ class DeliveryActivities:
         return left.counts
 
     @asynccontextmanager
+    async def _beginning(self, order: SendBatchInput) -> AsyncIterator[None]:
+        """A send that begins with this run is marked so: soon, or behind the mail if that is quicker."""
+        if order.begins_at is None:
+            yield
+            return
+        ends = asyncio.Event()
+        marking = asyncio.create_task(self._mark_begun(order, order.begins_at, ends))
+        try:
+            yield
+        finally:
+            ends.set()
+            await asyncio.shield(marking)
+
+    async def _mark_begun(self, order: SendBatchInput, begins_at: datetime, ends: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ends.wait(), BEGUN_SOON)
+        async with self._parts.archive.writing() as connection:
+            await bulks.begin_bulk(
+                connection,
+                order.batch.bulk_id,
+                now=begins_at,
+                deadline=order.deadline - order.more_time,
+            )
+
+    @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
         self._in_hand += 1
         try:
@@ -177,12 +204,15 @@ class DeliveryActivities:
         self, order: SendBatchInput, clock: ActivityClock, route: Route, carriage: Carriage
     ) -> Lease:
         pool, lane, desk = route.pool, order.batch.lane, route.desk
-        if pool.is_full(lane) or (self._is_crowded and pool.waiting(lane) >= FEW_WAITING):
+        crowded = self._is_crowded and not order.urgent and pool.waiting(lane) >= FEW_WAITING
+        if pool.is_full(lane, urgent=order.urgent) or crowded:
             raise self._busy(order, clock)
         if desk.relay_state.failures and not await desk.may_probe(clock.now()):
             words = f"another batch tries the relay: {desk.relay_state.reason}"
             raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
-        got = await _unless_stopping(pool.acquire(lane, PATIENCE, retry=carriage.only_retries))
+        got = await _unless_stopping(
+            pool.acquire(lane, PATIENCE, retry=carriage.only_retries, urgent=order.urgent)
+        )
         if got is None:
             raise self._busy(order, clock)
         if isinstance(got, Exchange):
@@ -191,7 +221,8 @@ class DeliveryActivities:
         return got
 
     def _busy(self, order: SendBatchInput, clock: ActivityClock) -> ApplicationError:
-        back_at = clock.now() + pause(BUSY_PAUSE * (1 + self._parts.chance.random()))
+        shortest = URGENT_PAUSE if order.urgent else BUSY_PAUSE
+        back_at = clock.now() + pause(shortest * (1 + self._parts.chance.random()))
         return deferred_until("all connections to the relay are busy", back_at, order.deadline, clock)
 
     async def _carry(
@@ -240,7 +271,7 @@ class DeliveryActivities:
         if carriage.turned_away and carriage.permits.back_at:
             back_at = max(next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
-        if carriage.held_back:
+        if carriage.held_back or carriage.made_way:
             next_at = max(next_at, clock.now() + HELD_BACK)
         raise deferred_until(words, next_at, order.deadline, clock)
 

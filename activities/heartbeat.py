@@ -22,6 +22,6 @@ async def heartbeating() -> AsyncIterator[None]:
 
 
 async def _beat() -> None:
-    while True:
+    while not activity.info().is_local:  # that one is watched by its workflow's task
         activity.heartbeat()
         await asyncio.sleep(HEARTBEAT_SECONDS)

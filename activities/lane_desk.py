@@ -117,7 +117,9 @@ class LaneDesk:
 
     # Permits
 
-    async def lease(self, limits: Sequence[Limit], now: datetime, wanted: int) -> pace.Block:
+    async def lease(
+        self, limits: Sequence[Limit], now: datetime, wanted: int, *, urgent: bool = False
+    ) -> pace.Block:
         slow = any(limit.why == "recovering" for limit in limits)
         async with self._archive.writing() as connection:
             return await pace.lease_block(
@@ -126,6 +128,7 @@ class LaneDesk:
                 to_microseconds(now),
                 wanted=wanted,
                 horizon=pace.SOON if slow else pace.HORIZON,
+                ahead=pace.URGENT_AHEAD if urgent else pace.AHEAD,
             )
 
     async def give_back(self, limit: Limit, block: pace.Block, unused: int) -> None:

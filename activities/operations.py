@@ -89,13 +89,14 @@ class OperationActivities:
 
 async def _signal(client: Client, batch: Batch) -> None:
     """Those that have ended need no telling. Raises RPCError: Temporal is away."""
-    is_root = batch.number == rounds.ROOT
+    is_root = batch.number == rounds.ROOT or batch.alone
     workflow_id = (
         bulk_workflow_id(batch.bulk_id) if is_root else delivery_workflow_id(batch.bulk_id, batch.number)
     )
     try:
         handle = client.get_workflow_handle(workflow_id)
-        await handle.signal("carry_more" if is_root else "look_again", HoldSignal(), rpc_timeout=RPC_TIMEOUT)
+        name = "carry_more" if batch.number == rounds.ROOT else "look_again"
+        await handle.signal(name, HoldSignal(), rpc_timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise

@@ -34,8 +34,14 @@ class Permits:
         bulk_rate: str | None,
         clock: ActivityClock,
         may_go_on: Callable[[], Awaitable[bool]],
+        *,
+        urgent: bool = False,
     ) -> None:
-        """`may_go_on` is asked now and then while a permit is waited for; it may change the rate."""
+        """`may_go_on` is asked now and then while a permit is waited for; it may change the rate.
+
+        Who is `urgent` takes the next permit that is not given out yet, and never a place in the queue.
+        """
+        self._urgent = urgent
         self._desk = desk
         self._lane = lane
         self._bulk_id = bulk_id
@@ -122,7 +128,7 @@ class Permits:
         if self._limit is None:
             self._free_until = time.monotonic() + FREE_SECONDS
             return
-        self._block = await self._desk.lease(limits, now, min(wanted, WORTH_LEASING))
+        self._block = await self._desk.lease(limits, now, min(wanted, WORTH_LEASING), urgent=self._urgent)
         self._slots.extend(self._block.slots)
         if not self._slots:
             self.back_at = from_microseconds(self._block.back_at)

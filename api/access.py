@@ -70,6 +70,7 @@ _READ_OR_OWN = (
     "GET /v1/bulk-sends",
     "GET /v1/bulk-sends/{}",
     "GET /v1/bulk-sends/{}/messages",
+    "GET /v1/messages",
     "GET /v1/messages/{}",
     "GET /v1/messages/{}/content",
     "GET /v1/operations/{}",

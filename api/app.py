@@ -23,7 +23,7 @@ from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
-from api.request_schemas import BulkSendRequest, TemplateRequest
+from api.request_schemas import BulkSendRequest, MessageRequest, TemplateRequest
 from api.routes import (
     api_keys,
     attachments,
@@ -210,6 +210,7 @@ def _complete_openapi(app: FastAPI) -> None:
             _, shapes = models_json_schema(
                 [
                     (BulkSendRequest, "validation"),
+                    (MessageRequest, "validation"),
                     (BulkSendChange, "validation"),
                     (TemplateRequest, "validation"),
                     (RenderRequest, "validation"),

@@ -7,12 +7,23 @@ from datetime import datetime, timedelta
 from fastapi import Request
 
 from api.dependencies import Parts
-from api.schemas import AttemptView, MessageDetails, MessageView, OperationNoteView, ReplyView
-from api.views import base_url
+from api.schemas import (
+    AttemptView,
+    CoalescedView,
+    MessageDetails,
+    MessageView,
+    OperationNoteView,
+    ReplyView,
+)
+from api.schemas import TakenMessage as TakenMessageView
+from api.taking.message import TakenMessage
+from api.views import base_url, links
 from api.waiting import MessageInContext
+from postwerk.archive.coalescing import Coalesced
 from postwerk.archive.operation_notes import OperationNote
 from postwerk.archive.reads import Attempt, Message
 from postwerk.rules.own_deadline import own_deadline
+from workflows.names import bulk_workflow_id
 
 
 def message_view(told: MessageInContext) -> MessageView:
@@ -49,6 +60,7 @@ def message_details(
     own = f"{base}/v1/messages/{view.id}"
     return MessageDetails(
         **view.model_dump(),
+        coalesced=_coalesced(told.coalesced),
         variables=message.variables,
         metadata=message.metadata,
         attempts=[AttemptView.model_validate(one, from_attributes=True) for one in attempts],
@@ -65,6 +77,33 @@ def _deadline(told: MessageInContext) -> datetime | None:
         send_held_at=told.send.held_at,
         now=told.now,
         expires_at=told.send.options.expires_at,
+    )
+
+
+def taken_message(request: Request, parts: Parts, taken: TakenMessage) -> TakenMessageView:
+    message_id, base = f"{taken.bulk_id}.1", base_url(request, parts)
+    found = links(request, parts, taken.bulk_id)
+    return TakenMessageView(
+        id=message_id,
+        bulk_send=taken.bulk_id,
+        state=taken.state,
+        workflow_id=bulk_workflow_id(taken.bulk_id),
+        links=found | {"self": f"{base}/v1/messages/{message_id}", "bulk_send": found["self"]},
+    )
+
+
+def _coalesced(found: Coalesced | None) -> CoalescedView | None:
+    if found is None:
+        return None
+    into = f"{found.folded_into}.1" if found.folded_into else None
+    return CoalescedView.model_validate(
+        {
+            "key": found.key,
+            "rank": found.rank,
+            "state": found.state,
+            "arrived_at": found.arrived_at,
+            "into": into,
+        }
     )
 
 

@@ -13,11 +13,13 @@ from temporalio.client import Client
 from api.schedule_keeping import ScheduleKeeper
 from api.starting import Starter
 from postwerk.archive import bulks, reads
+from postwerk.archive.coalescing import arrivals_not_handed
 from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
 from postwerk.archive.operations import unfinished_operations
 from postwerk.archive.schedules import give_up_model, unused_models
+from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
 from workflows.client import start_operation
@@ -30,6 +32,10 @@ STARTED_AFTER = timedelta(seconds=5)
 """Younger ones are being started right now by the call that stored them."""
 BELIEVED_FOR = timedelta(minutes=5)
 """A workflow found started is left alone for this long, however many sends wait for a worker."""
+OVERDUE_AFTER = timedelta(seconds=30)
+"""A window that should have ended so long ago has lost its workflow, or has no worker."""
+AT_ONCE = 20
+"""Messages that are handed to the workflows of their keys together."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 FORGOTTEN_AT_ONCE = 200
 
@@ -67,6 +73,7 @@ class Reconciler:
         self._starter = Starter(self._archive, self._client, self._task_queue)
         for step in (
             self.start_queued,
+            self.hand_in_waiting,
             self.repeat_cancels,
             self.match_workflows,
             self.match_scheduled,
@@ -88,6 +95,21 @@ class Reconciler:
     async def _start(self, bulk_id: str) -> None:
         if await self._starter.start_stored(bulk_id, self._now):
             self._known[bulk_id] = self._now
+
+    async def hand_in_waiting(self) -> None:
+        """Messages that wait for others of their key, and perhaps no workflow knows of them."""
+        while some := await self._waiting_alone():
+            handed = await asyncio.gather(*[self._starter.hand_in(arrival) for arrival in some])
+            self._known |= {one.bulk_id: self._now for one, done in zip(some, handed, strict=True) if done}
+            if not any(handed):
+                return  # nobody takes note just now: the others would only wait for the same
+
+    async def _waiting_alone(self) -> list[Arrival]:
+        async with self._archive.reading() as connection:
+            found = await arrivals_not_handed(
+                connection, self._now - STARTED_AFTER, overdue=self._now - OVERDUE_AFTER
+            )
+        return [arrival for arrival in found if arrival.bulk_id not in self._known][:AT_ONCE]
 
     async def repeat_cancels(self) -> None:
         for bulk_id in await self._in_states(BulkState.CANCELLING):

@@ -199,8 +199,19 @@ class WindowRequest(_Request):
     """An IANA name such as "Europe/Berlin"."""
 
 
-class BulkSendRequest(ContentRequest):
-    """One content for any number of recipients. `subject`, `text` and `html` are templates."""
+class CoalesceRequest(_Request):
+    """Of the messages with this key that arrive within the window only one is sent: the highest rank's."""
+
+    key: StrictStr = Field(min_length=1, max_length=200)
+    """Whatever belongs together; two API keys never share one."""
+    window: DurationInput
+    """From the first message on: one second to seven days."""
+    rank: StrictInt = Field(default=0, ge=-(2**53), le=2**53)
+    """Among equals the latest is sent."""
+
+
+class SendRequest(ContentRequest):
+    """What a mail says and how it is to be carried. `subject`, `text` and `html` are templates."""
 
     name: StrictStr = Field(default="", max_length=200)
     """A title for people; it also stands in the Temporal Web UI, so no personal data here."""
@@ -209,28 +220,41 @@ class BulkSendRequest(ContentRequest):
     dkim: DkimRequest | StrictBool = True
     """`false`: not signed here."""
     metadata: JsonObject | None = None
-    recipients: list[RecipientRequest] = []
-    recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
     deadline: DurationInput = None
     """One minute to seven days from its beginning; five days if left out."""
+    retry: RetryInput = RetryRequest()
+    """A preset's name, or a schedule."""
+    relay: StrictStr | None = Field(default=None, max_length=50)
+    """Which relay takes its mail, by a name of the settings; the default one if left out."""
+    max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
+    """So many refusals of our own settings or sender in a row pause the send."""
+    on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
+    notify: NotifyRequest | None = None
+    """Left out, nobody is told."""
+
+
+class BulkSendRequest(SendRequest):
+    """One content for any number of recipients."""
+
+    recipients: list[RecipientRequest] = []
+    recipients_per_child: StrictInt | None = Field(default=None, ge=1, le=1000)
+    rate: StrictStr | None = Field(default=None, max_length=50)
+    """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
     send_at: StrictStr | None = Field(default=None, max_length=50)
     """When it begins: RFC 3339 with a zone, up to five years ahead; at once if left out or past."""
     expires_at: StrictStr | None = Field(default=None, max_length=50)
     """RFC 3339 with a zone: what is not delivered by then ends `expired`, whatever the deadline says."""
     window: WindowRequest | None = None
     """Nothing is tried outside of it."""
-    retry: RetryInput = RetryRequest()
-    """A preset's name, or a schedule."""
-    rate: StrictStr | None = Field(default=None, max_length=50)
-    """Messages at most: "100/s", "30/min,burst=5", "1000/h", "10000/d"; as fast as it goes if left out."""
-    relay: StrictStr | None = Field(default=None, max_length=50)
-    """Which relay takes its mail, by a name of the settings; the default one if left out."""
     auto_pause: AutoPauseRequest | None = None
-    max_consecutive_config_errors: StrictInt = Field(default=MOST_CONFIG_ERRORS, ge=1, le=10_000)
-    """So many refusals of our own settings or sender in a row pause the send."""
-    on_ambiguous: OnAmbiguous = OnAmbiguous.RESEND
-    notify: NotifyRequest | None = None
-    """Left out, nobody is told."""
     validation: Literal["permissive", "strict"] = "permissive"
     open: StrictBool = False
     """Take further recipients by `/recipients` until `/start`."""
+
+
+class MessageRequest(SendRequest):
+    """One transactional mail."""
+
+    to: MailboxInput
+    coalesce: CoalesceRequest | None = None
+    """Left out, it is sent at once."""

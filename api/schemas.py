@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from api.request_schemas import JsonObject
 from postwerk.contracts.options import NotifyMode, NotifyOn, OnAmbiguous
 from postwerk.contracts.queue import Verb
-from postwerk.contracts.states import BulkState, MessageState
+from postwerk.contracts.states import BulkState, MessageState, SendKind
 from postwerk.contracts.windows import Weekday
 
 
@@ -179,6 +179,7 @@ class WaitReason(StrEnum):
     COOLING_DOWN = "cooling_down"
     DEFERRED = "deferred"
     PACED = "paced"
+    COALESCING = "coalescing"
     IN_TURN = "in_turn"
 
 
@@ -203,6 +204,7 @@ class BulkSendView(BaseModel):
 
     object: Literal["bulk_send"] = "bulk_send"
     id: str
+    kind: SendKind
     name: str
     state: BulkState
     reason: str
@@ -319,12 +321,40 @@ class MessageView(BaseModel):
     last_reply: ReplyView | None
 
 
+class CoalescedView(BaseModel):
+    """How a message stands among those of its key."""
+
+    key: str
+    rank: int
+    state: Literal["waiting", "sent", "folded", "withdrawn"]
+    """withdrawn: it had another end before the window's."""
+    arrived_at: datetime
+    """The first of a window opens it; who arrives before its end is inside."""
+    into: str | None
+    """The message that was sent in its place."""
+
+
 class MessageDetails(MessageView):
     """The same with what is personal, and every attempt."""
 
+    coalesced: CoalescedView | None
     variables: JsonObject
     metadata: JsonObject | None
     attempts: list[AttemptView]
+    links: dict[str, str]
+
+
+class TakenMessage(BaseModel):
+    """The answer to a new transactional message."""
+
+    object: Literal["message"] = "message"
+    id: str
+    bulk_send: str
+    """The send of this one message: what is done to a whole send is done to it by this id."""
+    state: MessageState
+    """queued, or suppressed: its address is on the suppression list."""
+    workflow_id: str
+    """Of the message; while it coalesces no such workflow runs yet."""
     links: dict[str, str]
 
 

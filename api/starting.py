@@ -8,22 +8,32 @@ import time
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.service import RPCError
 
 from postwerk.archive import reads
+from postwerk.archive.coalescing import note_handed, waiting_arrival
 from postwerk.archive.engine import Archive
 from postwerk.archive.intake import INTAKE_SHARD, cancel_unstarted
 from postwerk.archive.plan import plan_batches
+from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import BulkSendInput
 from postwerk.rules.partition import SMALL_SEND
 from postwerk.rules.starting import start_order
-from workflows.client import cancel_bulk_send, signal_bulk_send, start_bulk_send
+from workflows.client import cancel_bulk_send, hand_in, signal_bulk_send, start_send
 
 log = logging.getLogger("postwerk.api")
 
 PATIENCE = 3.0
 """Seconds a caller waits for Temporal; what is stored is accepted either way."""
+NOTICED_WITHIN = 1.0
+"""Seconds a caller waits until a worker has taken note of a message that waits for others."""
+NOBODY = 5
+"""So many of them in a row say that no worker runs; one alone may have had a worker that died."""
 REST = 5.0
 """Seconds in which nobody waits again after Temporal did not answer."""
 TEMPORAL_AWAY = (RPCError, RuntimeError, OSError, TimeoutError)
@@ -40,6 +50,10 @@ class Starter:
         self._client = client
         self._task_queue = task_queue
         self._away_until = 0.0
+        self._nobody_until = 0.0
+        """No worker takes note of messages that wait for others; until then nobody is asked again."""
+        self._unnoticed = 0
+        """So many in a row were not taken note of."""
 
     async def start(self, order: BulkSendInput, name: str) -> bool:
         """Start the workflow; False when Temporal is away, then the reconciler starts it."""
@@ -47,16 +61,43 @@ class Starter:
             return False
         try:
             async with asyncio.timeout(PATIENCE):
-                await start_bulk_send(self._client, order, task_queue=self._task_queue, name=name)
+                await start_send(self._client, order, task_queue=self._task_queue, name=name)
         except TEMPORAL_AWAY as error:
             self._away("start", order.bulk_id, error)
             return False
         return True
 
     async def start_stored(self, bulk_id: str, now: datetime) -> bool:
-        """Start it by what the archive knows; small ones take their plan along."""
+        """Start it by what the archive knows; small ones take their plan along.
+
+        A message that waits for others of its key is handed to these instead.
+        """
+        async with self._archive.reading() as connection:
+            arrival = await waiting_arrival(connection, bulk_id)
+        if arrival is not None:
+            return await self.hand_in(arrival)
         order, name = await self._order(bulk_id, now)
         return await self.start(order, name)
+
+    async def hand_in(self, arrival: Arrival) -> bool:
+        """Tell the workflow of its key of a message that waits; False when the reconciler has to do it."""
+        if time.monotonic() < max(self._away_until, self._nobody_until):
+            return False
+        try:
+            async with asyncio.timeout(NOTICED_WITHIN):
+                await hand_in(self._client, arrival, task_queue=self._task_queue)
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            self._unnoticed += 1
+            if self._unnoticed >= NOBODY:
+                self._nobody_until = time.monotonic() + REST
+            return False
+        except (*TEMPORAL_AWAY, WorkflowUpdateFailedError) as error:
+            self._away("coalescing", arrival.bulk_id, error)
+            return False
+        self._unnoticed = 0
+        async with self._archive.writing() as connection:
+            await note_handed(connection, arrival.bulk_id)
+        return True
 
     async def cancel(self, bulk_id: str, now: datetime) -> bool:
         """Cancel the workflow, or close the send here if it has none; False when that is not finished yet."""
@@ -104,6 +145,7 @@ class Starter:
             first_batch=send.carried + 1,
             again=send.rounds > 0,
             send_at=send.begins_at if scheduled else None,
+            kind=send.kind,
         )
         return order, send.name
 

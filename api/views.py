@@ -115,6 +115,7 @@ def bulk_send_view(
     retry = send.options.retry
     return BulkSendView(
         id=send.id,
+        kind=send.kind,
         name=send.name,
         state=send.state,
         reason=send.reason,

@@ -20,12 +20,13 @@ from api.waits import (
     wait_of_message,
 )
 from postwerk.archive import lanes, queues, reads
+from postwerk.archive.coalescing import Coalesced, coalesced_of
 from postwerk.archive.lanes import RELAY
 from postwerk.archive.operation_notes import OperationNote, operation_notes
 from postwerk.archive.reads import BulkSend, Message
 from postwerk.archive.suspensions import suspensions_in_force
 from postwerk.contracts.options import DEFAULT_RELAY, BulkOptions
-from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState, MessageState
+from postwerk.contracts.states import ENDED, OPEN_STATES, BulkState, MessageState, SendKind
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.suspending import Suspended
 
@@ -42,6 +43,8 @@ class MessageContext:
     operations: Mapping[str, OperationNote]
     around: Mapping[str, Surroundings]
     """By the relay, as `BulkOptions` name it."""
+    coalesced: Mapping[str, Coalesced]
+    """By the bulk send: those that coalesce with others."""
 
 
 class MessageInContext(NamedTuple):
@@ -52,6 +55,7 @@ class MessageInContext(NamedTuple):
     wait: MessageWait
     operation: OperationNote | None
     now: datetime
+    coalesced: Coalesced | None = None
 
 
 async def relay_name(parts: Parts, connection: AsyncConnection, asked: str | None = None) -> str:
@@ -124,7 +128,12 @@ async def context_of(
         sends,
         await operation_notes(connection, {message.operation for message in messages if message.operation}),
         await surroundings_of(parts, connection, sends.values(), {message.lane for message in messages}),
+        await coalesced_of(connection, _single(sends.values())),
     )
+
+
+def _single(sends: Iterable[BulkSend]) -> list[str]:
+    return [send.id for send in sends if send.kind is SendKind.MESSAGE]
 
 
 async def with_waits(
@@ -140,8 +149,9 @@ async def with_waits(
     for message in messages:
         send, operation = context.sends[message.bulk_id], context.operations.get(message.operation or "")
         around = all_around[send.options.relay]
-        wait = wait_of_message(message, send, around, operation)
-        found.append(MessageInContext(message, send, wait, operation, around.now))
+        coalesced = context.coalesced.get(send.id)
+        wait = wait_of_message(message, send, around, operation, coalesced)
+        found.append(MessageInContext(message, send, wait, operation, around.now, coalesced))
     return found
 
 
@@ -153,16 +163,21 @@ async def waits_of_sends(parts: Parts, sends: Sequence[BulkSend]) -> list[WaitsF
     workers = await parts.workers.polling() if moving else 0
     async with parts.archive.reading() as connection:
         around = await surroundings_of(parts, connection, sends, None)
+        coalesced = await coalesced_of(connection, _single(sends))
         return [
-            await _wait_of(connection, send, replace(around[send.options.relay], workers=workers))
+            await _wait_of(
+                connection, send, replace(around[send.options.relay], workers=workers), coalesced.get(send.id)
+            )
             for send in sends
         ]
 
 
-async def _wait_of(connection: AsyncConnection, send: BulkSend, around: Surroundings) -> WaitsFor | None:
+async def _wait_of(
+    connection: AsyncConnection, send: BulkSend, around: Surroundings, coalesced: Coalesced | None
+) -> WaitsFor | None:
     if not _is_open(send):
         return None
-    found = wait_before_lanes(send, around)
+    found = wait_before_lanes(send, around, coalesced)
     if found is not None or send.state is not BulkState.RUNNING:
         return found
     now = around.now

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.schemas import WaitReason, WaitsFor
+from postwerk.archive.coalescing import Coalesced
 from postwerk.archive.lanes import LaneState
 from postwerk.archive.operation_notes import OperationNote
 from postwerk.archive.queues import NextDeferred
@@ -45,9 +46,13 @@ class MessageWait(NamedTuple):
 
 
 def wait_of_message(
-    message: Message, send: BulkSend, around: Surroundings, by: OperationNote | None = None
+    message: Message,
+    send: BulkSend,
+    around: Surroundings,
+    by: OperationNote | None = None,
+    coalesced: Coalesced | None = None,
 ) -> MessageWait:
-    """`by`: the last operation of an operator on it."""
+    """`by`: the last operation of an operator on it; `coalesced`: how it stands among others of its key."""
     if message.state not in OPEN_STATES:
         return MessageWait(message.next_attempt_at, None)
     if message.state is MessageState.HELD:
@@ -59,15 +64,17 @@ def wait_of_message(
         next_at = _within(send, next_at, around.now)
     if message.state is MessageState.SENDING:
         return MessageWait(next_at, None)
-    found = wait_before_lanes(send, around)
+    found = wait_before_lanes(send, around, coalesced)
     if found is None and send.state is BulkState.RUNNING:
         found = _own_wait(message, send, around)
     return MessageWait(next_at, found)
 
 
-def wait_before_lanes(send: BulkSend, around: Surroundings) -> WaitsFor | None:
+def wait_before_lanes(
+    send: BulkSend, around: Surroundings, coalesced: Coalesced | None = None
+) -> WaitsFor | None:
     """What keeps the whole bulk send waiting, whatever its lanes do."""
-    found = _wait_of_send(send, around)
+    found = _wait_of_send(send, around, coalesced)
     if found is None and send.state is BulkState.RUNNING:
         found = _wait_of_relay(around) or _wait_of_window(send, around.now)
     return found
@@ -101,7 +108,7 @@ def wait_by_lanes(
     return next((one for one in slow if one), None) or _pace_of_relay(around) or _in_turn()
 
 
-def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
+def _wait_of_send(send: BulkSend, around: Surroundings, coalesced: Coalesced | None) -> WaitsFor | None:
     if send.state is BulkState.OPEN:
         return WaitsFor(
             reason=WaitReason.NOT_STARTED, detail="its list is open; nothing goes out before /start"
@@ -113,6 +120,10 @@ def _wait_of_send(send: BulkSend, around: Surroundings) -> WaitsFor | None:
         return WaitsFor(reason=WaitReason.SCHEDULED, until=send.begins_at, detail=detail)
     if (held := send.counts[MessageState.HELD]) and held == send.open:
         return WaitsFor(reason=WaitReason.HELD, detail=f"{held:,} held by an operator, and nothing else left")
+    if coalesced and coalesced.ends_at and coalesced.ends_at > around.now:
+        until = coalesced.ends_at
+        detail = f"more of its key may come until {_clock(until, around.now)}; one of them is sent then"
+        return WaitsFor(reason=WaitReason.COALESCING, until=until, detail=detail)
     if around.workers is None:
         return WaitsFor(
             reason=WaitReason.TEMPORAL_AWAY, detail="Temporal does not answer; it goes on by itself"

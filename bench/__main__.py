@@ -58,6 +58,9 @@ def _arguments() -> argparse.Namespace:
         choices=("ed25519", "rsa"),
         help="in the step send: plain, and signed with List-Unsubscribe and bounce addresses, in turn",
     )
+    parser.add_argument(
+        "--beside", type=int, default=20_000, help="mails that go out while step single goes on (20,000)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs whose median counts (default 3)")
     return parser.parse_args()
 
@@ -90,7 +93,7 @@ def measure_postfix(wanted: argparse.Namespace) -> Figures:
 
 
 def measure_single(wanted: argparse.Namespace) -> Figures:
-    return single.measure(wanted.single)
+    return single.measure(wanted.single, wanted.beside)
 
 
 def measure_size(wanted: argparse.Namespace) -> Figures:

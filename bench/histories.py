@@ -71,6 +71,21 @@ async def _moments_of_single(house: RunningHouse, bulk_id: str) -> Moments:
     ]
 
 
+def moments_of_message(house: RunningHouse, bulk_id: str) -> Moments:
+    """The steps of a transactional message up to its activity."""
+    return asyncio.run(_moments_of_message(house, bulk_id))
+
+
+async def _moments_of_message(house: RunningHouse, bulk_id: str) -> Moments:
+    root = await _times(await _client(house), bulk_workflow_id(bulk_id))
+    return [
+        ("workflow stored by Temporal", root[EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED]),
+        ("its task reaches the worker", root[EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED]),
+        ("its task answered", root[EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]),
+        ("activity reaches the worker", root[EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED]),
+    ]
+
+
 async def _times(client: Client, workflow_id: str) -> dict[int, float]:
     """When each kind of event happened first."""
     first: dict[int, float] = {}

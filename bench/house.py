@@ -70,6 +70,12 @@ class RunningHouse:
         assert answer.status_code == 202, answer.text[:1000]
         return str(answer.json()["id"])
 
+    def post_message(self, request: Mapping[str, Any]) -> str:
+        """`POST /v1/messages`; answers the id of its send."""
+        answer = self.http.post("/v1/messages", json=dict(request))
+        assert answer.status_code == 202, answer.text[:1000]
+        return str(answer.json()["bulk_send"])
+
     def upload(self, bulk_id: str, body: Iterable[bytes], media_type: str, expected: int) -> None:
         answer = self.http.post(
             f"/v1/bulk-sends/{bulk_id}/recipients", content=body, headers={"content-type": media_type}

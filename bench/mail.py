@@ -46,6 +46,12 @@ def request(**more: Any) -> dict[str, Any]:
     }
 
 
+def message(one: dict[str, Any]) -> dict[str, Any]:
+    """The body of a `POST /v1/messages` for that recipient."""
+    to = {"email": one["to"], "name": one["name"]}
+    return {**request(), "to": to, "variables": one["variables"]}
+
+
 def recipient(n: int) -> dict[str, Any]:
     return {
         "to": f"user{n}@{DOMAINS[n % len(DOMAINS)]}",

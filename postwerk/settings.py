@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     messages_per_connection: int = Field(default=100, ge=1, le=100_000)
     concurrent_batches: int = Field(default=60, ge=1, le=5000)
     """Batches in the hands of one worker process at a time; the rest waits in Temporal."""
+    concurrent_messages: int = Field(default=30, ge=1, le=5000)
+    """Transactional messages in the hands of one worker process at a time, beside its batches."""
     shutdown_seconds: float = Field(default=60.0, ge=1, le=3600)
     """How long a stopping worker lets running SMTP transactions finish."""
 

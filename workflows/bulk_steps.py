@@ -36,10 +36,13 @@ async def plan(bulk_id: str, summary: str) -> Plan:
 
 async def close(order: BulkOrder) -> Counts:
     """Close it if no more than `order.batches` are to be carried; None of them: it is cancelled."""
-    cancelled = order.batches is None
-    step = BulkActivities.close_cancelled if cancelled else BulkActivities.close_bulk
-    counts: Counts = await _walk(step, order, "close")
+    counts: Counts = await _walk(closing(order), order, "close")
     return counts
+
+
+def closing(order: BulkOrder) -> Step:
+    """The activity that does it."""
+    return BulkActivities.close_cancelled if order.batches is None else BulkActivities.close_bulk
 
 
 async def _walk(activity: Step, order: BulkOrder, summary: str) -> Any:

@@ -34,7 +34,7 @@ class Children:
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._handles: list[Handle] = []
-        self._changed = changed
+        self.changed = changed
         self._cancelled = False
         self.deadline: datetime | None = None
         """Where it has moved: of children that start from now on."""
@@ -101,7 +101,7 @@ class Children:
             # A child cancelled by itself has recorded what it did not send.
             self.lost += not is_cancelled_exception(error)
         self.done += 1
-        self._changed()
+        self.changed()
 
     async def _cancel_new(self, handle: Handle) -> None:
         """A cancel between a child's start and the news of it is lost on the way, or while it is signalled.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecutionStatus
 from temporalio.common import (
     Priority,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -25,17 +23,18 @@ from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from postwerk.contracts.coalescing import Arrival, CoalesceInput
 from postwerk.contracts.orders import BulkSendInput, HoldSignal
 from postwerk.contracts.queue import OperationOrder
+from workflows.kinds import workflow_of
 from workflows.names import (
-    BULK_ID,
-    BULK_STATE,
     LANE,
     SEARCH_ATTRIBUTE_NAMES,
     bulk_workflow_id,
+    messages_queue,
     operation_workflow_id,
 )
-from workflows.options import BULK_PRIORITY
+from workflows.options import MESSAGE_PRIORITY
 
 RPC_TIMEOUT = timedelta(seconds=10)
 """No caller of ours waits longer for Temporal: the archive holds what was accepted."""
@@ -52,37 +51,59 @@ async def connect(*, lazy: bool = False) -> Client:
     return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
 
 
-async def start_bulk_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
-    """Start the workflow of a stored bulk send; False when it was started before. Raises RPCError.
+async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
+    """Start the workflow of a stored send; False when it was started before. Raises RPCError.
 
     One that carries a later round is another run under the same id, when the former one has ended.
     """
-    title = f"{name} · " if name else ""
+    kind = workflow_of(order, task_queue, name)
     try:
         await client.start_workflow(
-            "BulkSend",
+            kind.type,
             order,
             id=bulk_workflow_id(order.bulk_id),
-            task_queue=task_queue,
+            task_queue=kind.task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE
             if order.again
             else WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL
             if order.again
             else WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(BULK_ID, order.bulk_id),
-                    SearchAttributePair(BULK_STATE, "scheduled" if order.send_at else "running"),
-                ]
-            ),
-            static_summary=f"{title}{order.messages:,} message{'s' * (order.messages != 1)}"[:200],
-            priority=Priority(priority_key=BULK_PRIORITY, fairness_key=order.bulk_id),
+            search_attributes=kind.search_attributes,
+            static_summary=kind.summary,
+            priority=kind.priority,
             rpc_timeout=RPC_TIMEOUT,
         )
     except WorkflowAlreadyStartedError:
         return False
     return True
+
+
+async def hand_in(client: Client, arrival: Arrival, *, task_queue: str) -> None:
+    """Tell the workflow of its key of a message that waits, and start that if none runs.
+
+    Telling it twice is harmless. Raises RPCError, or WorkflowUpdateRPCTimeoutOrCancelledError: no worker
+    took note within RPC_TIMEOUT.
+    """
+    seconds = arrival.window.total_seconds()
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        "Coalesce",
+        CoalesceInput(first=arrival),
+        id=arrival.workflow_id,
+        task_queue=messages_queue(task_queue),
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"messages of one key coalesce for {seconds:g} s",
+        priority=Priority(priority_key=MESSAGE_PRIORITY),
+    )
+    await client.execute_update_with_start_workflow(
+        "arrive",
+        arrival,
+        id=arrival.bulk_id,
+        result_type=datetime,
+        start_workflow_operation=start,
+        rpc_timeout=RPC_TIMEOUT,
+    )
 
 
 async def start_operation(client: Client, operation_id: str, *, task_queue: str) -> None:
@@ -136,7 +157,7 @@ async def look_again(client: Client, lane: str | None) -> Woken:
 
     Batches that end meanwhile need no telling; one that cannot be told wakes at its own time.
     """
-    query = f'WorkflowType = "Delivery" AND ExecutionStatus = "Running"{_of_lane(lane)}'
+    query = f'WorkflowType IN ("Delivery", "Message") AND ExecutionStatus = "Running"{_of_lane(lane)}'
     told: list[bool] = []
     waiting: set[asyncio.Task[bool]] = set()
     try:

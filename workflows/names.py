@@ -19,8 +19,18 @@ __all__ = [
     "bulk_workflow_id",
     "delivery_workflow_id",
     "expansion_workflow_id",
+    "messages_queue",
     "operation_workflow_id",
 ]
+
+
+_MESSAGES = "-messages"
+
+
+def messages_queue(task_queue: str) -> str:
+    """Transactional messages have a task queue and slots of their own: they wait behind no bulk send."""
+    return task_queue if task_queue.endswith(_MESSAGES) else task_queue + _MESSAGES
+
 
 BULK_ID = SearchAttributeKey.for_keyword("BulkId")
 BULK_STATE = SearchAttributeKey.for_keyword("BulkState")

@@ -9,8 +9,6 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import (
     Priority,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -18,8 +16,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from activities.operations import OperationActivities
     from postwerk.contracts.queue import NextRun, OperationOrder
-    from workflows.names import BULK_ID, BULK_STATE, bulk_workflow_id
-    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, BULK_PRIORITY, HEARTBEAT
+    from workflows.kinds import workflow_of
+    from workflows.names import bulk_workflow_id
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, HEARTBEAT
 
 OLD_RUN_ENDS = timedelta(seconds=1)
 OLD_RUN_LOOKS = 30
@@ -67,19 +66,18 @@ class Operation:
 
 
 async def _started(run: NextRun) -> bool:
-    title = f"{run.name} · " if run.name else ""
+    kind = workflow_of(run.order, workflow.info().task_queue, run.name)
     try:
         await workflow.start_child_workflow(
-            "BulkSend",
+            kind.type,
             run.order,
             id=bulk_workflow_id(run.order.bulk_id),
+            task_queue=kind.task_queue,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(BULK_ID, run.order.bulk_id), SearchAttributePair(BULK_STATE, "running")]
-            ),
-            static_summary=f"{title}failed messages again"[:200],
-            priority=Priority(priority_key=BULK_PRIORITY, fairness_key=run.order.bulk_id),
+            search_attributes=kind.search_attributes,
+            static_summary=kind.summary,
+            priority=kind.priority,
         )
     except WorkflowAlreadyStartedError:
         return False

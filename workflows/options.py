@@ -17,6 +17,8 @@ ACCIDENTS = RetryPolicy(
 Deliberate waiting does not use this: it comes with its own delay."""
 ARCHIVE_STEP = timedelta(seconds=45)
 """One short step in the archive; it has no heartbeat, so a worker killed in it is noticed only then."""
+QUICK_STEP = timedelta(seconds=10)
+"""The same where somebody's mail waits for it: a killed worker costs no more than this."""
 ARCHIVE_WALK = timedelta(hours=1)
 """A step that touches every message of a bulk send, with heartbeats."""
 TELLING = timedelta(hours=6)
@@ -25,8 +27,12 @@ ANOTHER_LOOK = timedelta(minutes=1)
 """Failed messages are being started again, and nobody said that it is done: look again after this."""
 LATE_AFTER = timedelta(hours=24)
 """What is still open so long after the beginning is late (Exim: delay_warning 24h)."""
+MESSAGE_PRIORITY = 2
+"""Of a transactional message's tasks; operators' come first, with 1."""
 BULK_PRIORITY = 3
-"""Of a bulk send's tasks; operators' come first, with 1."""
+"""Of a bulk send's tasks."""
+AT_ONCE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=2)
+"""A step beside the workflow, in its own worker; if that fails it is done like any other."""
 FIRST_LOOK = timedelta(seconds=2)
 LAST_LOOK = timedelta(hours=6)
 """Live details are read after 2, 4, 8 ... seconds, then every 6 hours: 30 looks in five days."""

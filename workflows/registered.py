@@ -4,9 +4,14 @@ Not in the package's __init__: the sandbox runs that anew for each workflow, and
 """
 
 from workflows.bulk_send import BulkSend
+from workflows.coalesce import Coalesce
 from workflows.delivery import Delivery
 from workflows.expansion import Expansion
+from workflows.message import Message
 from workflows.operation import Operation
 from workflows.recurring import Recurring
 
-WORKFLOWS = [BulkSend, Expansion, Delivery, Operation, Recurring]
+BULK_WORKFLOWS = [BulkSend, Expansion, Delivery, Operation, Recurring]
+MESSAGE_WORKFLOWS = [Message, Coalesce]
+"""On the task queue of transactional messages."""
+WORKFLOWS = [*BULK_WORKFLOWS, *MESSAGE_WORKFLOWS]

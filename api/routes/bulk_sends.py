@@ -36,7 +36,7 @@ from api.waiting import waits_of_sends
 from api.who import By, WhoCalls
 from postwerk.archive import reads
 from postwerk.archive.ids import new_bulk_id
-from postwerk.contracts.states import ENDED, BulkState
+from postwerk.contracts.states import ENDED, BulkState, SendKind
 from postwerk.errors import Conflict, InvalidRequest
 from postwerk.rules.api_keys import check_from
 
@@ -132,14 +132,19 @@ async def list_all(
     request: Request,
     parts: UseParts,
     state: Annotated[list[BulkState] | None, Query()] = None,
+    kind: Annotated[list[SendKind] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: str | None = None,
 ) -> BulkSendList:
-    """The bulk sends, newest first; to a key that may only send, its own."""
+    """The bulk sends, newest first; with `kind` also what else is stored as a send of its own.
+
+    To a key that may only send, its own.
+    """
     async with parts.archive.reading() as connection:
         found = await reads.bulk_sends(
             connection,
             states=state or (),
+            kinds=kind or (SendKind.BULK,),
             owner=shown_to(request),
             limit=limit + 1,
             after=bulk_cursor(after),

@@ -29,6 +29,15 @@ def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], 
     """The fields without the list named `listed`, and its entries. Raises MalformedBody, InvalidRequest."""
     fields = top_level(body)
     entries = _list(listed, fields.pop(listed, None))
+    return _document(fields, body), entries
+
+
+def read_document(body: bytes) -> dict[str, Any]:
+    """The same of an object without such a list."""
+    return _document(top_level(body), body)
+
+
+def _document(fields: dict[str, msgspec.Raw], body: bytes) -> dict[str, Any]:
     document = {name: strict_json(raw, f"#/{_step(name)}") for name, raw in fields.items() if name != _LEFT}
     if _LEFT in fields:
         document[_LEFT] = _list(_LEFT, fields[_LEFT])
@@ -36,7 +45,7 @@ def read_json(body: bytes, listed: str = "recipients") -> tuple[dict[str, Any], 
         wrong = find_nul(document)
         if wrong:
             raise InvalidRequest("A NUL character cannot be kept.", pointer=wrong, code="invalid_text")
-    return document, entries
+    return document
 
 
 def top_level(body: bytes) -> dict[str, msgspec.Raw]:

@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from api.errors import InvalidFields
-from api.request_schemas import BulkSendRequest, NotifyRequest, RetryRequest, TemplateUse
+from api.request_schemas import (
+    BulkSendRequest,
+    MessageRequest,
+    NotifyRequest,
+    RetryRequest,
+    SendRequest,
+    TemplateUse,
+)
 from api.taking.content import content_of, read_mailboxes
 from api.taking.leaving import read_dkim, read_list_unsubscribe
 from api.taking.times import check_times, read_times
@@ -26,6 +33,7 @@ from postwerk.contracts.options import (
     RetrySchedule,
     TemplateUsed,
 )
+from postwerk.contracts.states import SendKind
 from postwerk.errors import InvalidRequest
 from postwerk.rules.durations import bounded_duration
 from postwerk.rules.pace import Rate
@@ -84,39 +92,73 @@ def new_bulk_send(
             pointer="#/validation",
             code="strict_and_open",
         )
+    options = _options(request, defaults, relays).model_copy(
+        update={
+            "recipients_per_child": request.recipients_per_child,
+            "rate": read_rate(request.rate),
+            "auto_pause": AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
+        }
+    )
+    options = _in_time(options, request, now)
+    return _new_send(request, options, bulk_id or new_bulk_id(), SendKind.BULK, owner, now, public_url)
+
+
+def new_message_send(
+    request: MessageRequest,
+    defaults: RetrySchedule,
+    relays: Collection[str],
+    now: datetime,
+    *,
+    bulk_id: str,
+    owner: str = "",
+    public_url: str = "",
+) -> NewBulkSend:
+    """The same for one transactional mail; its variables are its recipient's, so contents stay few."""
+    options = _options(request, defaults, relays)
+    content = request.model_copy(update={"variables": {}})
+    return _new_send(content, options, bulk_id, SendKind.MESSAGE, owner, now, public_url)
+
+
+def _new_send(
+    request: SendRequest,
+    options: BulkOptions,
+    bulk_id: str,
+    kind: SendKind,
+    owner: str,
+    now: datetime,
+    public_url: str,
+) -> NewBulkSend:
     if request.metadata:
         json_text(request.metadata, "#/metadata")
     return NewBulkSend(
-        id=bulk_id or new_bulk_id(),
+        id=bulk_id,
         name=check_name(request.name),
         content=_content(request, public_url),
-        options=_in_time(_options(request, defaults, relays), request, now),
+        options=options,
         metadata=request.metadata,
         created_at=now,
+        kind=kind,
         owner=owner,
         blobs=request.prepared.blobs,
     )
 
 
-def _content(request: BulkSendRequest, public_url: str) -> Content:
+def _content(request: SendRequest, public_url: str) -> Content:
     leaving = read_list_unsubscribe(request.list_unsubscribe, request.headers, public_url)
     dkim = read_dkim(request.dkim)
     return content_of(request, list_unsubscribe=leaving, dkim=dkim)
 
 
-def _options(request: BulkSendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:
+def _options(request: SendRequest, defaults: RetrySchedule, relays: Collection[str]) -> BulkOptions:
     deadline = DEFAULT_DEADLINE
     if request.deadline is not None:
         deadline = bounded_duration(
             request.deadline, SHORTEST_DEADLINE, LONGEST_DEADLINE, pointer="#/deadline"
         )
     return BulkOptions(
-        recipients_per_child=request.recipients_per_child,
         deadline=deadline,
         retry=read_retry(request.retry, defaults),
-        rate=read_rate(request.rate),
         relay=read_relay(request.relay, relays),
-        auto_pause=AutoPause(**request.auto_pause.model_dump()) if request.auto_pause else None,
         max_consecutive_config_errors=request.max_consecutive_config_errors,
         on_ambiguous=request.on_ambiguous,
         notify=_notify(request.notify),

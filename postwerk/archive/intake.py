@@ -84,10 +84,13 @@ _INSERT_POSTGRESQL = f"""
 """
 
 
-async def store_bulk_send(connection: AsyncConnection, new: NewBulkSend, state: BulkState) -> None:
+async def store_bulk_send(
+    connection: AsyncConnection, new: NewBulkSend, state: BulkState, **known: Any
+) -> None:
     """Write a bulk send without recipients, and its content and files unless they are known.
 
-    Raises Forbidden when its owner's key may not send from this domain, whoever hands it in.
+    `known`: columns of which more is known already. Raises Forbidden when its owner's key may not send from
+    this domain, whoever hands it in.
     """
     if new.owner and (rights := await rights_of_owner(connection, new.owner)) is not None:
         check_from(rights.domains, new.content)
@@ -95,25 +98,24 @@ async def store_bulk_send(connection: AsyncConnection, new: NewBulkSend, state: 
     document = orjson.dumps(new.content.model_dump(mode="json"))
     content_id = hashlib.sha256(document).hexdigest()
     await connection.execute(_INSERT_CONTENT, {"id": content_id, "document": document.decode()})
-    await connection.execute(
-        insert(BulkSendRow).values(
-            id=new.id,
-            name=new.name,
-            state=state.value,
-            reason="",
-            content_id=content_id,
-            options=new.options.model_dump(mode="json"),
-            details=new.metadata,
-            created_at=new.created_at,
-            next_seq=1,
-            accepted=0,
-            rejected=0,
-            duplicates=0,
-            notice_of=new.notice_of,
-            kind=new.kind.value,
-            owner=new.owner,
-        )
-    )
+    columns = {
+        "id": new.id,
+        "name": new.name,
+        "state": state.value,
+        "reason": "",
+        "content_id": content_id,
+        "options": new.options.model_dump(mode="json"),
+        "details": new.metadata,
+        "created_at": new.created_at,
+        "next_seq": 1,
+        "accepted": 0,
+        "rejected": 0,
+        "duplicates": 0,
+        "notice_of": new.notice_of,
+        "kind": new.kind.value,
+        "owner": new.owner,
+    }
+    await connection.execute(insert(BulkSendRow).values(columns | known))
 
 
 async def add_recipients(

@@ -19,9 +19,9 @@ from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.ids import new_id
 from postwerk.archive.queue_conditions import MESSAGE, message_conditions
 from postwerk.archive.queue_filter import UNDER_WAY, SendInQuestion, messages_meant, sends_in_question
-from postwerk.archive.tables import OperationBatchRow, OperationRow
+from postwerk.archive.tables import BulkSendRow, OperationBatchRow, OperationRow
 from postwerk.contracts.queue import STOPPING, OperationState, QueueFilter, Verb
-from postwerk.contracts.states import ENDED, OPEN_STATES, MessageState
+from postwerk.contracts.states import ENDED, OPEN_STATES, MessageState, SendKind
 from postwerk.errors import NotFound
 
 FITTING: dict[Verb, tuple[MessageState, ...]] = {
@@ -34,6 +34,7 @@ FITTING: dict[Verb, tuple[MessageState, ...]] = {
 PAGE = 2000
 """Rows changed in one commit: the journal of a worker waits no longer than for these."""
 _OPERATION = SQLModel.metadata.tables[OperationRow.__tablename__].c
+_SEND = SQLModel.metadata.tables[BulkSendRow.__tablename__].c
 _BATCH = SQLModel.metadata.tables[OperationBatchRow.__tablename__].c
 _FOUND = (MESSAGE.bulk_id, MESSAGE.seq, MESSAGE.state, MESSAGE.lane, MESSAGE.round)
 
@@ -296,12 +297,16 @@ class Batch(NamedTuple):
 
     bulk_id: str
     number: int
+    alone: bool = False
+    """Its root workflow carries it itself."""
 
 
 async def batches_to_tell(connection: AsyncConnection, operation_id: str, limit: int = 500) -> list[Batch]:
-    query = select(_BATCH.bulk_id, _BATCH.number).where(_BATCH.operation == operation_id)
+    alone = (_SEND.kind == SendKind.MESSAGE.value).label("alone")
+    query = select(_BATCH.bulk_id, _BATCH.number, alone).where(_BATCH.operation == operation_id)
+    query = query.join(_SEND.id.table, _SEND.id == _BATCH.bulk_id)
     rows = await connection.execute(query.order_by(_BATCH.bulk_id, _BATCH.number).limit(limit))
-    return [Batch(*row) for row in rows]
+    return [Batch(bulk_id, number, bool(alone)) for bulk_id, number, alone in rows]
 
 
 async def forget_told(connection: AsyncConnection, operation_id: str, told: Sequence[Batch]) -> None:

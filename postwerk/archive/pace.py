@@ -13,6 +13,8 @@ from postwerk.rules.pace import SECOND, Limit, Rate, narrowest, reserve
 
 AHEAD = 5 * SECOND
 """Permits are given out for this long in advance: long enough that none falls due unused."""
+URGENT_AHEAD = 30 * SECOND
+"""The same for transactional mail: it goes behind the permits that are out, before all who queue for more."""
 HORIZON = 300 * SECOND
 """A place in the queue is never further away; who comes back by then asks again."""
 SOON = 30 * SECOND
@@ -60,6 +62,7 @@ async def lease_block(
     *,
     wanted: int,
     horizon: int = HORIZON,
+    ahead: int = AHEAD,
 ) -> Block:
     """Permits for up to `wanted` messages within the next five seconds, or a place in the queue.
 
@@ -68,7 +71,7 @@ async def lease_block(
     """
     standing = await _standing(connection, limits)
     tats = [standing[limit.scope][0] for limit in limits]
-    permits = reserve(limits, tats, now, wanted=wanted, ahead=AHEAD)
+    permits = reserve(limits, tats, now, wanted=wanted, ahead=ahead)
     if not permits.slots:
         limit = narrowest(limits)
         queue = standing[limit.scope][1]

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
+from postwerk.archive.sender_tables import CoalescedRow
 from postwerk.archive.tables import RARE_STATES
 from postwerk.contracts.content import Content, Recipient
 from postwerk.contracts.options import BulkOptions
@@ -48,6 +49,7 @@ class BulkSend:
     complaints: int = 0
     begins_at: datetime | None = None
     """When one that was to begin later begins, or began."""
+    kind: SendKind = SendKind.BULK
     counts: dict[MessageState, int] = field(default_factory=dict)
 
     @property
@@ -126,6 +128,7 @@ class MessageFilter:
 
 _TABLES = SQLModel.metadata.tables
 _BULK, _MESSAGE = _TABLES["bulk_send"].c, _TABLES["message"].c
+_COALESCED = _TABLES[CoalescedRow.__tablename__].c
 _CONTENT, _COUNTER, _ATTEMPT = _TABLES["content"].c, _TABLES["counter"].c, _TABLES["attempt"].c
 _SELECT_BULK_SEND = select(
     _BULK.id,
@@ -149,6 +152,7 @@ _SELECT_BULK_SEND = select(
     _BULK.late_bounces,
     _BULK.complaints,
     _BULK.begins_at,
+    _BULK.kind,
 ).where(_BULK.state != BulkState.STORING.value, _BULK.kind != SendKind.MODEL.value)
 MESSAGE_COLUMNS = tuple(_MESSAGE[name] for name in Message.__slots__)
 _SELECT_MESSAGE = select(*MESSAGE_COLUMNS)
@@ -168,6 +172,7 @@ async def bulk_sends(
     connection: AsyncConnection,
     *,
     states: Sequence[BulkState] = (),
+    kinds: Sequence[SendKind] = (),
     owner: str | None = None,
     limit: int = 50,
     after: str | None = None,
@@ -177,6 +182,8 @@ async def bulk_sends(
     query = _SELECT_BULK_SEND.order_by(_BULK.id.desc()).limit(limit)
     if states:
         query = query.where(_BULK.state.in_([state.value for state in states]))
+    if kinds:
+        query = query.where(_BULK.kind.in_([kind.value for kind in kinds]))
     if owner is not None:
         query = query.where(_BULK.owner == owner)
     if after:
@@ -202,8 +209,10 @@ async def bulk_sends_named(connection: AsyncConnection, ids: Collection[str]) ->
 
 
 async def bulk_sends_not_started(connection: AsyncConnection, accepted_before: datetime) -> list[str]:
-    """Queued, and no workflow has begun with them yet."""
+    """Queued, and no workflow has begun with them yet. Not those that wait for others of their key."""
     query = select(_BULK.id).where(_BULK.state == BulkState.QUEUED.value, _BULK.accepted_at < accepted_before)
+    waits = (_COALESCED.bulk_id == _BULK.id) & (_COALESCED.state == "waiting")
+    query = query.where(~select(_COALESCED.bulk_id).where(waits).exists())
     return list((await connection.execute(query.order_by(_BULK.id))).scalars())
 
 
@@ -234,6 +243,30 @@ async def message(connection: AsyncConnection, bulk_id: str, seq: int) -> Messag
     if row is None:
         raise NotFound("There is no message with this id.")
     return message_of(row)
+
+
+async def single_messages(
+    connection: AsyncConnection,
+    *,
+    state: MessageState | None = None,
+    to: str | None = None,
+    owner: str | None = None,
+    limit: int = 50,
+    after: str | None = None,
+) -> list[Message]:
+    """Transactional messages, of one `owner` or of all, newest first; `after` is a bulk id."""
+    query = _SELECT_MESSAGE.join(_TABLES["bulk_send"], _BULK.id == _MESSAGE.bulk_id)
+    query = query.where(_BULK.kind == SendKind.MESSAGE.value, _MESSAGE.seq == 1)
+    if state is not None:
+        query = query.where(_MESSAGE.state == state.value)
+    if owner is not None:
+        query = query.where(_BULK.owner == owner)
+    if to is not None:
+        query = query.where(func.lower(_MESSAGE.address) == func.lower(to))
+    if after is not None:
+        query = query.where(_BULK.id < after)
+    query = query.order_by(_BULK.id.desc()).limit(limit)
+    return [message_of(row) for row in await connection.execute(query)]
 
 
 async def attempts(connection: AsyncConnection, bulk_id: str, seq: int) -> list[Attempt]:
@@ -323,6 +356,7 @@ async def _counts_by_bulk_send(
 def _bulk_send(row: Row[*tuple[Any, ...]], counts: dict[MessageState, int]) -> BulkSend:
     values = dict(row._mapping)
     values["state"] = BulkState(values["state"])
+    values["kind"] = SendKind(values["kind"])
     values["options"] = BulkOptions.model_validate(values["options"])
     return BulkSend(**values, counts={state: counts.get(state, 0) for state in MessageState})
 

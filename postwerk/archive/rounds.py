@@ -14,7 +14,7 @@ from postwerk.archive.operations import Operation
 from postwerk.archive.plan import plan_round
 from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.queue import NextRun
-from postwerk.contracts.states import ENDED, BulkState
+from postwerk.contracts.states import ENDED, BulkState, SendKind
 from postwerk.errors import Conflict, NotFound
 from postwerk.rules.starting import start_order
 
@@ -42,7 +42,7 @@ _TELL_ROOT = text("""
     ON CONFLICT DO NOTHING
 """)
 _ORDER = text("""
-    SELECT accepted, options, deadline, carried, name FROM bulk_send
+    SELECT accepted, options, deadline, carried, name, kind FROM bulk_send
     WHERE id = :bulk_id AND state IN ('queued', 'paused') AND started_at IS NULL
 """)
 
@@ -116,6 +116,13 @@ async def next_run(connection: AsyncConnection, bulk_id: str, now: datetime) -> 
     left = max(from_microseconds(row.deadline) - now, timedelta(seconds=1))
     options = BulkOptions.model_validate(orjson.loads(row.options))
     order = start_order(
-        bulk_id, row.accepted, options, None, left=left, first_batch=row.carried + 1, again=True
+        bulk_id,
+        row.accepted,
+        options,
+        None,
+        left=left,
+        first_batch=row.carried + 1,
+        again=True,
+        kind=SendKind(row.kind),
     )
     return NextRun(order=order, name=row.name)

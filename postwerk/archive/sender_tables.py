@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 from postwerk.archive.columns import Json, Moment
@@ -133,7 +133,15 @@ class CoalescedRow(SQLModel, table=True):
     """A message that may be folded into another of the same key within a window."""
 
     __tablename__: ClassVar[str] = "coalesced"
-    __table_args__ = (Index("coalesced_by_key", "owner", "key", "arrived_at"),)
+    __table_args__ = (
+        Index("coalesced_by_key", "owner", "key", "arrived_at"),
+        Index(
+            "coalesced_waiting",
+            "arrived_at",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+    )
 
     bulk_id: str = Field(primary_key=True)
     """The message's own bulk send."""
@@ -144,7 +152,9 @@ class CoalescedRow(SQLModel, table=True):
     """Microseconds."""
     arrived_at: datetime = _moment(nullable=False)
     state: str
-    """waiting, sent or folded."""
+    """waiting, sent, folded, or withdrawn: it had another end before the window's."""
+    handed: bool = Field(default=False)
+    """The workflow of its key knows of it."""
     folded_into: str = ""
     """The message that was sent in its place."""
 

@@ -105,6 +105,7 @@ COMMANDS = [
         Command(name, help, f"postwerk.cli.commands.{name}", of_operator=True)
         for name, help in (
             ("send", "Send a mail to many, from files or a campaign file."),
+            ("message", "One transactional mail: send, list, show."),
             ("bulk", "Bulk sends: list, watch, pause, change, cancel."),
             ("schedules", "Bulk sends that are sent again and again."),
             ("queue", "Open messages: find them, count them, retry, hold, cancel."),

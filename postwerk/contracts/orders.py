@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from postwerk.contracts.states import MessageState
+from postwerk.contracts.states import MessageState, SendKind
 
 
 class _Order(BaseModel):
@@ -51,6 +51,8 @@ class BulkSendInput(_Order):
     """Nothing happens before; `deadline` counts from then."""
     expires_at: datetime | None = None
     """Its time ends then at the latest."""
+    kind: SendKind = SendKind.BULK
+    """A message is carried by its root workflow itself."""
 
 
 class ExpansionInput(_Order):
@@ -81,6 +83,10 @@ class SendBatchInput(_Order):
     """Of this deadline so much belongs to messages with a later one of their own."""
     expires_at: datetime | None = None
     """No message's own deadline is later."""
+    urgent: bool = False
+    """Transactional mail: it waits behind no bulk send."""
+    begins_at: datetime | None = None
+    """The send begins with this run, since then, and is to be marked so."""
 
     def deadline_of(self, extra: timedelta) -> datetime:
         """A message's own deadline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 
@@ -31,3 +32,9 @@ def firing_workflow_id(schedule_id: str, by_hand_at: datetime | None = None) -> 
     """`recurring-<id>`; Temporal's Schedule adds its time, and so do we when it is told to by hand."""
     when = "" if by_hand_at is None else f"-by-hand-{by_hand_at:%Y-%m-%dT%H:%M:%S.%fZ}"
     return f"recurring-{schedule_id}{when}"
+
+
+def coalesce_workflow_id(owner: str, key: str) -> str:
+    """One for each key of an owner; of the key itself, which may be personal, nothing can be read in it."""
+    digest = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
+    return f"coalesce-{digest}"

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from postwerk.contracts.options import BulkOptions, Notify, NotifyMode, NotifyOn
 from postwerk.contracts.orders import BatchOrder, BulkSendInput
+from postwerk.contracts.states import SendKind
 
 
 def start_order(
@@ -18,6 +19,7 @@ def start_order(
     first_batch: int = 1,
     again: bool = False,
     send_at: datetime | None = None,
+    kind: SendKind = SendKind.BULK,
 ) -> BulkSendInput:
     """`left` is what a send that ran before has left of its deadline; that run's batches are not repeated.
 
@@ -39,4 +41,5 @@ def start_order(
         again=again,
         send_at=None if again else send_at,
         expires_at=options.expires_at,
+        kind=kind,
     )

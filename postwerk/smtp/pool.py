@@ -40,6 +40,8 @@ class _Lane:
     waiters: deque[asyncio.Future[bool]] = field(default_factory=deque)
     later: deque[asyncio.Future[bool]] = field(default_factory=deque)
     """Those who wait with retries only: first attempts go before them."""
+    urgent: deque[asyncio.Future[bool]] = field(default_factory=deque)
+    """Those who go before all others."""
     crowded_until: float = float("-inf")
     """The server takes no more connections than there are, for now (loop time)."""
 
@@ -49,14 +51,16 @@ class _Lane:
 
     @property
     def waiting(self) -> int:
-        return len(self.waiters) + len(self.later)
+        return len(self.urgent) + len(self.waiters) + len(self.later)
 
     def next_waiter(self) -> asyncio.Future[bool] | None:
-        queue = self.waiters or self.later
+        queue = self.urgent or self.waiters or self.later
         return queue.popleft() if queue else None
 
 
 CROWDED_SECONDS = 30.0
+KEPT_FOR_URGENT = 0.02
+"""Of all connections to the relay: nobody else opens the last ones."""
 HELPERS_SHARE = 0.8
 """Of all connections to the relay; the rest is for lanes that have none yet."""
 
@@ -166,12 +170,13 @@ class ConnectionPool:
         idle = sum(conversation.alive for lane in self._lanes.values() for conversation, _ in lane.idle)
         return idle + sum(lease.conversation.alive for lease in self._lent)
 
-    def is_full(self, lane: str) -> bool:
+    def is_full(self, lane: str, *, urgent: bool = False) -> bool:
         """Whether a lane without a connection finds no room for one: waiting for its own would be in vain."""
         state = self._lanes.get(lane)
         if state is not None and (state.permits_out or state.idle):
             return False
-        return self.open_connections >= self._cap and not self._make_room()
+        most = self._cap if urgent else self._cap - int(self._cap * KEPT_FOR_URGENT)
+        return self.open_connections >= most and not self._make_room()
 
     @property
     def _cap(self) -> int:
@@ -193,6 +198,11 @@ class ConnectionPool:
         state = self._lanes.get(lane)
         return state.waiting if state else 0
 
+    def is_wanted(self, lane: str) -> bool:
+        """Whether somebody urgent waits for a connection of this lane: whoever has one makes way."""
+        state = self._lanes.get(lane)
+        return state is not None and bool(state.urgent)
+
     def has_room(self, lane: str) -> bool:
         """Whether a helper would get a connection at once."""
         state = self._lanes.get(lane)
@@ -201,9 +211,11 @@ class ConnectionPool:
         return bool(state and state.idle) or self.open_connections < self._cap * HELPERS_SHARE
 
     async def acquire(
-        self, lane: str, patience: timedelta, *, retry: bool = False
+        self, lane: str, patience: timedelta, *, retry: bool = False, urgent: bool = False
     ) -> Lease | Exchange | None:
         """A connection for `lane`, in the order of asking; who comes with a `retry` lets first attempts pass.
+
+        Who is `urgent` passes everybody.
 
         None: none became free within `patience`. An Exchange: it had to be opened, and that failed.
         """
@@ -213,7 +225,7 @@ class ConnectionPool:
         if state is None:
             state = self._lanes[lane] = _Lane(self._own_limits.get(lane, self.usual_limits))
         try:
-            if not await self._take_permit(state, patience, retry):
+            if not await self._take_permit(state, patience, retry, urgent):
                 return None
         finally:
             self._forget_unused(lane)
@@ -259,7 +271,7 @@ class ConnectionPool:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for lane, state in list(self._lanes.items()):
-            for waiter in (*state.waiters, *state.later):
+            for waiter in (*state.urgent, *state.waiters, *state.later):
                 _settle(waiter, False)
             self._retire_idle(lane, state, older_than=float("inf"))
         if self._goodbyes:
@@ -278,7 +290,7 @@ class ConnectionPool:
         crowded = asyncio.get_running_loop().time() < state.crowded_until
         return not crowded and self.open_connections < self._cap
 
-    async def _take_permit(self, state: _Lane, patience: timedelta, retry: bool) -> bool:
+    async def _take_permit(self, state: _Lane, patience: timedelta, retry: bool, urgent: bool) -> bool:
         if self._has_permit(state):
             state.permits_out += 1
             return True
@@ -286,7 +298,7 @@ class ConnectionPool:
             return False
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
-        queue = state.later if retry else state.waiters
+        queue = state.urgent if urgent else state.later if retry else state.waiters
         queue.append(waiter)
         timer = loop.call_later(patience.total_seconds(), _settle, waiter, False)
         try:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -20,18 +21,26 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.operator import Operator
 from postwerk.archive.audit import Actor
+from postwerk.archive.coalescing import Coalescing, wait_with_others
 from postwerk.archive.engine import Archive
 from postwerk.archive.operations import Operation, operation
 from postwerk.archive.suppressions import NewSuppression, add_suppressions
 from postwerk.contracts.content import Mailbox
 from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
-from postwerk.contracts.orders import BeginningSignal, DeadlineSignal, ExpirySignal, HoldSignal
+from postwerk.contracts.orders import (
+    BeginningSignal,
+    BulkSendInput,
+    DeadlineSignal,
+    ExpirySignal,
+    HoldSignal,
+)
 from postwerk.contracts.queue import STARTED_AGAIN, OperationState, QueueFilter, Verb
+from postwerk.contracts.states import SendKind
 from tests.support.databases import open_archive
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send, a_stored_schedule
 from tests.support.worker import program, started, working
-from workflows.client import add_search_attributes
+from workflows.client import add_search_attributes, hand_in
 from workflows.schedules import fire_by_hand
 
 FOLDER = Path(__file__).parent
@@ -221,6 +230,58 @@ async def recurring(client: Client, archive: Archive, queue: str) -> None:
     await record(client, "recurring", workflow_id)
 
 
+async def a_message(archive: Archive, address: str, **options: Any) -> BulkSendInput:
+    return await a_stored_bulk_send(archive, [address], kind=SendKind.MESSAGE, retry=QUICK, **options)
+
+
+async def message_sent(client: Client, archive: Archive, queue: str) -> None:
+    """At once, and at the second attempt, its sender told of the end."""
+    at_once = await a_message(archive, "ok+1@example.com")
+    notify = Notify(to=(Mailbox(email="me@example.com"),), on=tuple(NotifyOn))
+    told = await a_message(archive, "defer1+2@example.com", notify=notify)
+    for order in (at_once, told):
+        await (await started(client, order, queue)).result()
+    await record(client, "message", f"bulk-{at_once.bulk_id}", f"bulk-{told.bulk_id}")
+
+
+async def message_held_and_cancelled(client: Client, archive: Archive, queue: str) -> None:
+    order = await a_message(archive, "defer+1@example.com")
+    handle = await started(client, order, queue)
+    await asyncio.sleep(2)
+    for signal in ("hold", "release", "retry_now", "look_again"):
+        await handle.signal(signal)
+        await asyncio.sleep(1)
+    await handle.cancel()
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        await record(client, "message_cancelled", f"bulk-{order.bulk_id}")
+
+
+async def message_started_again(client: Client, archive: Archive, queue: str) -> None:
+    order = await a_message(archive, "bounce+1@example.com")
+    await (await started(client, order, queue)).result()
+    failed = QueueFilter(bulk=(order.bulk_id,), state=STARTED_AGAIN)
+    op = await operated(archive, Verb.RETRY_FAILED, failed, client, queue)
+    await client.get_workflow_handle(f"bulk-{order.bulk_id}").result()
+    await record(client, "message_again", f"bulk-{order.bulk_id}", f"operation-{op.id}")
+
+
+async def coalesced(client: Client, archive: Archive, queue: str) -> None:
+    """Three in one window, and one behind its end."""
+    arrival = None
+    for rank in (70, 90, 80, 10):
+        order = await a_message(archive, "ok+1@example.com")
+        at = datetime.now(UTC) + timedelta(seconds=3 if rank == 10 else 0)
+        async with archive.writing() as connection:
+            wish = Coalescing("quota", rank, timedelta(seconds=2))
+            arrival = await wait_with_others(connection, order.bulk_id, "", wish, lambda at=at: at)
+        await hand_in(client, arrival, task_queue=queue)
+    assert arrival is not None
+    await client.get_workflow_handle(arrival.workflow_id).result()
+    await record(client, "coalesced", arrival.workflow_id)
+
+
 STORIES = (
     completed,
     planned_and_expanded,
@@ -235,6 +296,10 @@ STORIES = (
     scheduled,
     expired_while_held,
     recurring,
+    message_sent,
+    message_held_and_cancelled,
+    message_started_again,
+    coalesced,
 )
 
 

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.app import create_app
 from api.dependencies import ApiConfig, Parts
 from postwerk.archive.engine import Archive
+from postwerk.contracts.coalescing import Arrival
 
 
 class RecordingTemporal:
@@ -33,6 +34,10 @@ class RecordingTemporal:
         self.signals_at_once = self.most_signals_at_once = 0
         self.running: dict[str, str] = {}
         """Running Delivery workflows with their lanes."""
+        self.types: dict[str, str] = {}
+        """Of the workflows that were started."""
+        self.handed_in: list[Arrival] = []
+        """Messages of which the workflow of their key was told."""
         self.away = False
         self.all_ended = False
         """What was started has run to its end."""
@@ -40,9 +45,15 @@ class RecordingTemporal:
         self.workers = 1
         self.workflow_service = SimpleNamespace(describe_task_queue=self._describe_task_queue)
 
-    async def start_workflow(self, _name: str, order: Any, *, id: str, **_options: Any) -> None:
+    async def start_workflow(self, name: str, order: Any, *, id: str, **_options: Any) -> None:
         self._answer()
         self.started.setdefault(id, order)
+        self.types.setdefault(id, name)
+
+    async def execute_update_with_start_workflow(self, name: str, arrival: Arrival, **_options: Any) -> None:
+        self._answer()
+        assert name == "arrive"
+        self.handed_in.append(arrival)
 
     def get_workflow_handle(self, workflow_id: str) -> Any:
         async def cancel(**_options: Any) -> None:
@@ -97,7 +108,7 @@ class RecordingTemporal:
     async def list_workflows(self, query: str, **_options: Any) -> AsyncIterator[Any]:
         """Running batches, as workflows/client.py asks for them."""
         self._answer()
-        assert 'WorkflowType = "Delivery" AND ExecutionStatus = "Running"' in query
+        assert 'WorkflowType IN ("Delivery", "Message") AND ExecutionStatus = "Running"' in query
         for workflow_id, lane in self.running.items():
             if " Lane = " not in query or f'Lane = "{lane}"' in query:
                 yield SimpleNamespace(id=workflow_id)

@@ -45,13 +45,14 @@ async def a_stored_bulk_send(
     addresses: Sequence[str],
     *,
     content: Content | None = None,
+    kind: SendKind = SendKind.BULK,
     **options: Any,
 ) -> BulkSendInput:
     """A queued bulk send, planned, and the order that starts its workflow; with `send_at` a scheduled one."""
     now = datetime.now(UTC)
     chosen = BulkOptions(**options)
     bulk_id = new_bulk_id()
-    new = NewBulkSend(bulk_id, "test", content or a_content(), chosen, None, now)
+    new = NewBulkSend(bulk_id, "test", content or a_content(), chosen, None, now, kind=kind)
     async with archive.writing() as connection:
         await store_bulk_send(connection, new, BulkState.STORING)
         await add_recipients(connection, bulk_id, [a_recipient(address) for address in addresses])
@@ -59,7 +60,9 @@ async def a_stored_bulk_send(
         if chosen.send_at is not None:
             return start_order(bulk_id, len(addresses), chosen, None)
         plan = await plan_batches(connection, bulk_id, chosen.recipients_per_child, now=now, shard=0)
-    return start_order(bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None)
+    return start_order(
+        bulk_id, len(addresses), chosen, plan.orders if len(addresses) <= 100 else None, kind=kind
+    )
 
 
 async def a_stored_schedule(archive: Archive, addresses: Sequence[str]) -> str:

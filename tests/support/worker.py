@@ -23,6 +23,7 @@ from postwerk.contracts.orders import BulkSendInput, Counts
 from postwerk.settings import Settings
 from worker import build_worker, open_parts
 from workflows.client import add_search_attributes
+from workflows.kinds import workflow_of
 from workflows.names import bulk_workflow_id
 
 
@@ -93,6 +94,7 @@ async def carried(client: Client, order: BulkSendInput, task_queue: str) -> Coun
 
 
 async def started(client: Client, order: BulkSendInput, task_queue: str) -> WorkflowHandle[Any, Any]:
+    kind = workflow_of(order, task_queue, "")
     return await client.start_workflow(
-        "BulkSend", order, id=bulk_workflow_id(order.bulk_id), task_queue=task_queue
+        kind.type, order, id=bulk_workflow_id(order.bulk_id), task_queue=kind.task_queue
     )

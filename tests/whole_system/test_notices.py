@@ -48,7 +48,11 @@ def arrived(system: System, address: str, count: int) -> list[tuple[dict[str, An
 
 
 def notices_about(system: System, bulk_id: str) -> list[dict[str, Any]]:
-    listed = system.api.get("/v1/bulk-sends", params={"limit": 200}).raise_for_status().json()["data"]
+    listed = (
+        system.api.get("/v1/bulk-sends", params={"limit": 200, "kind": "notice"})
+        .raise_for_status()
+        .json()["data"]
+    )
     return [one for one in listed if one["notice_of"] == bulk_id]
 
 

@@ -12,6 +12,7 @@ STATES = (
     *("storing", "open", "scheduled", "queued", "running", "paused"),
     *("cancelling", "completed", "cancelled", "failed"),
 )
+KINDS = ("bulk", "message", "test", "notice", "model")
 FAILED_STATES = ("bounced", "expired", "failed", "cancelled", "unknown", "suppressed")
 _WORDS = {
     "pause": "Start no further transaction; the deadlines' clocks stand still.",
@@ -25,6 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT", title="what to do")
     listing = leaf(commands, "list", "The bulk sends, newest first.", later("bulk_read", "list_all"))
     listing.add_argument("--state", action="append", default=[], choices=STATES, help="repeatable")
+    listing.add_argument(
+        "--kind", action="append", default=[], choices=KINDS, help="what else is stored as a send; repeatable"
+    )
     add_limit(listing, 50)
     for name, help in (("show", "One bulk send."), ("watch", "Watch one until it has ended.")):
         leaf(commands, name, help, later("bulk_read", name)).add_argument("id", metavar="ID")

@@ -20,7 +20,7 @@ _PAGE = 200
 
 
 def list_all(given: argparse.Namespace, api: Api) -> int:
-    query = {"state": given.state or None}
+    query = {"state": given.state or None, "kind": given.kind or None}
     return show_list(api, "/v1/bulk-sends", query, HEADS, row, given, most=_PAGE)
 
 

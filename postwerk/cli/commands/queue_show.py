@@ -51,6 +51,7 @@ def _facts(message: dict[str, Any]) -> list[str]:
             ("attempts", message["attempt_count"]),
             ("next", _moment(message["next_attempt_at"])),
             ("waits for", (message.get("waits_for") or {}).get("detail")),
+            ("coalesced", _coalesced(message.get("coalesced"))),
             ("accepted", shown(message.get("accepted_at"))),
             ("deadline", _moment(message.get("deadline"))),
             ("operator", _operator(message.get("operation"))),
@@ -60,6 +61,13 @@ def _facts(message: dict[str, Any]) -> list[str]:
 
 def _moment(text: str | None) -> str:
     return f"{shown(text)} (in {until(datetime.now(UTC), text)})" if text else ""
+
+
+def _coalesced(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    into = f" into {found['into']}" if found["into"] else ""
+    return f"{found['state']}{into}, key {found['key']}, rank {found['rank']}"
 
 
 def _operator(operation: dict[str, Any] | None) -> str:

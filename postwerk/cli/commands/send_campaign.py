@@ -34,12 +34,16 @@ def request_of(given: argparse.Namespace) -> dict[str, Any]:
     request |= {name: getattr(given, name) for name in _PLAIN if getattr(given, name) is not None}
     request |= times_of(given)
     request |= _content(given)
-    for name, pairs in (("variables", given.var), ("headers", _headers(given)), ("metadata", given.metadata)):
+    for name, pairs in (
+        ("variables", given.var),
+        ("headers", headers_of(given)),
+        ("metadata", given.metadata),
+    ):
         if pairs:
             request[name] = {**(request.get(name) or {}), **dict(pairs)}
     request |= _choices(given)
     if given.notify or given.notify_on or given.notify_mode:
-        request["notify"] = _notify(given, request.get("notify"))
+        request["notify"] = notify_of(given, request.get("notify"))
     if given.to or given.recipients:
         request["recipients"] = [{"to": one} for one in given.to or ()]
     return request
@@ -121,7 +125,7 @@ def _file(path: Path) -> dict[str, Any]:
         raise Misused(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _headers(given: argparse.Namespace) -> list[tuple[str, str]]:
+def headers_of(given: argparse.Namespace) -> list[tuple[str, str]]:
     pairs = [line.partition(":") for line in given.header]
     for name, colon, _ in pairs:
         if not name or not colon:
@@ -148,7 +152,7 @@ def _auto_pause(text: str) -> dict[str, Any]:
         raise Misused("--auto-pause: write a share such as 0.05, or 0.05,100.") from error
 
 
-def _notify(given: argparse.Namespace, before: Any) -> dict[str, Any]:
+def notify_of(given: argparse.Namespace, before: Any) -> dict[str, Any]:
     said = {"to": given.notify, "mode": given.notify_mode}
     if given.notify_on:
         said["on"] = given.notify_on.split(",")

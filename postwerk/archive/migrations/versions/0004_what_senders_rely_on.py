@@ -136,10 +136,15 @@ def _create_tables_of_mail() -> None:
         sa.Column("window", sa.BigInteger(), nullable=False),
         sa.Column("arrived_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
+        sa.Column("handed", sa.Boolean(), nullable=False),
         sa.Column("folded_into", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("bulk_id"),
     )
     op.create_index("coalesced_by_key", "coalesced", ["owner", "key", "arrived_at"])
+    waiting = sa.text("state = 'waiting'")
+    op.create_index(
+        "coalesced_waiting", "coalesced", ["arrived_at"], sqlite_where=waiting, postgresql_where=waiting
+    )
     op.create_table(
         "inbound",
         sa.Column("id", sa.String(), nullable=False),
