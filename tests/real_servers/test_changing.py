@@ -12,7 +12,7 @@ from sqlalchemy import text
 from activities.parts import Contents, SendPermission
 from postwerk.archive import bulks, changing, reads, rescheduling
 from postwerk.archive.columns import to_microseconds
-from postwerk.archive.delivery import bulk_states
+from postwerk.archive.delivery import BulkStanding, bulk_states
 from postwerk.archive.engine import Archive
 from postwerk.contracts.options import BulkOptions, RetrySchedule
 from postwerk.contracts.states import BulkState
@@ -184,7 +184,7 @@ async def test_a_move_waits_for_nobody_who_was_tried_again_meanwhile(
         due = to_microseconds(NOW)
         await refuse(archive, bulk_id, "seq = 2", next_attempt_at=due)
 
-    moves = list(read(bulk_id, await waiting_rows(archive, bulk_id), SOONER, to_microseconds(NOW)))
+    moves = list(read(bulk_id, await waiting_rows(archive, bulk_id), SOONER, to_microseconds(NOW), None))
     monkeypatch.setattr(rescheduling, "_moves", lambda *_: moves)
     await tried_meanwhile()
     await rescheduling.reschedule_some(archive, bulk_id, SOONER, NOW, after=0)
@@ -200,4 +200,4 @@ async def waiting_rows(archive: Archive, bulk_id: str) -> Any:
 async def test_states_of_a_send_that_was_never_changed(archive: Archive) -> None:
     bulk_id = await a_running_send(archive)
     async with archive.reading() as connection:
-        assert (await bulk_states(connection, [bulk_id]))[bulk_id] == (BulkState.RUNNING, 0, 0)
+        assert (await bulk_states(connection, [bulk_id]))[bulk_id] == BulkStanding(BulkState.RUNNING, 0)

@@ -139,7 +139,7 @@ async def test_a_long_ehlo_reply_is_read_to_its_last_extension(tmp_path: Path) -
     with ScriptedServer(tmp_path, {"ehlo": "250-hi\r\n" + many}) as server:
         exchange = await send_one(server.relay())
 
-    assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.LOCAL)  # SIZE was the last line
+    assert (exchange.stage, exchange.trouble) == (Stage.MAIL, Trouble.TOO_BIG)  # SIZE was the last line
 
 
 # A5, A18: TLS

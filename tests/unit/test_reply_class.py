@@ -221,7 +221,7 @@ GOOD = {"reason": '"test"', "stages": '["rcpt"]', "codes": '["550"]', "effect": 
             "effect is one of deliver, retry, wait, bounce, fail, ambiguous, not 'bonuce'",
         ),
         ({"lane": '"fast"'}, "lane is one of none, suspect, slow, host, not 'fast'"),
-        ({"bulk": '"stop"'}, "bulk is one of none, config, not 'stop'"),
+        ({"bulk": '"stop"'}, "bulk is one of none, config, too_big, not 'stop'"),
         ({"stages": '["rctp"]'}, "unknown stage rctp"),
         ({"stages": '"rcpt"'}, "stages is a list"),
         ({"stages": "[]"}, "a row has stages"),

@@ -15,7 +15,7 @@ from postwerk.cli.client.times import times_of
 
 FIELDS = (
     *("name", "from", "return_path", "reply_to", "subject", "text", "html", "variables", "headers"),
-    *("template", "attachments", "inline_css"),
+    *("template", "attachments", "inline_css", "list_unsubscribe", "dkim"),
     *("metadata", "recipients", "recipients_per_child", "deadline", "retry", "rate", "relay", "auto_pause"),
     *("max_consecutive_config_errors", "on_ambiguous", "notify", "validation", "open"),
     *("send_at", "expires_at", "window"),
