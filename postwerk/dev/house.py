@@ -49,7 +49,7 @@ class Wishes:
     bounce_domain: str = ""
     """For the user's own relay; with the sandbox it is one that exists nowhere."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Further environment of API and worker."""
+    """Further environment of API and worker; no listener is started for a bounce domain named in here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
         temporal_address, ui_url = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         parts.append(_temporal(data, port, ui_port, wishes.namespace))
     relay_url, sandbox_url = wishes.relay_url, ""
-    bounces = {"POSTWERK_BOUNCE_DOMAIN": wishes.bounce_domain}
+    bounces = {"POSTWERK_BOUNCE_DOMAIN": wishes.bounce_domain} if wishes.bounce_domain else {}
     if not relay_url:
         smtp_port, http_port, inbound_port = ports.take(2525), ports.take(8025), ports.take(2424)
         relay_url, sandbox_url = f"smtp://127.0.0.1:{smtp_port}", f"http://127.0.0.1:{http_port}"
@@ -91,7 +91,7 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
     api_port = ports.take(8000)
     api_url = f"http://127.0.0.1:{api_port}"
     parts += [_api(api_port, api_url), _worker()]
-    if bounces["POSTWERK_BOUNCE_DOMAIN"]:
+    if bounces:
         parts.append(_inbound())
     environment = _environment(wishes.settings, own_temporal=not wishes.temporal_address) | {
         "POSTWERK_DATABASE_URL": wishes.database_url or f"sqlite+aiosqlite:///{data / 'postwerk.db'}",

@@ -24,11 +24,12 @@ TO = addresses(2000)
 BODY = json.dumps(a_mailing(TO)).encode()
 HEADERS = {"content-type": "application/json", "idempotency-key": "spring"}
 PATIENCE = 120.0
+SQLITE, POSTGRESQL = DATABASES
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.slow)])
 async def system(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[System]:
-    if request.param == "sqlite":
+    if request.param == SQLITE:
         with System(tmp_path) as running:
             yield running
         return

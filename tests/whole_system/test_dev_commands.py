@@ -120,6 +120,21 @@ def test_what_the_user_has_already_is_not_started(tmp_path: Path) -> None:
     assert planned.sandbox_url == ""
 
 
+@pytest.mark.parametrize(
+    ("wished", "settings", "listens"),
+    [("bounce.example.com", {}, True), ("", {"POSTWERK_BOUNCE_DOMAIN": "bounce.example.com"}, False)],
+)
+def test_a_bounce_domain_stays_as_it_is_named_beside_the_users_own_relay(
+    tmp_path: Path, wished: str, settings: dict[str, str], listens: bool
+) -> None:
+    wishes = Wishes(
+        data=tmp_path, relay_url="smtp://mail.example.com", bounce_domain=wished, settings=settings
+    )
+    planned = plan_house(wishes, Ports(usual=False))
+    assert planned.environment["POSTWERK_BOUNCE_DOMAIN"] == "bounce.example.com"
+    assert (planned.part("inbound") is not None) is listens
+
+
 def test_other_temporal_settings_do_not_reach_the_server_started_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
