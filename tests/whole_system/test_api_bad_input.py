@@ -32,7 +32,8 @@ async def _nothing_stored(door: Door) -> bool:
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
-        ({"send_at": "2027-01-01T00:00:00Z"}, "#/send_at"),
+        ({"send_at": "tomorrow"}, "#/send_at"),
+        ({"send_it_at": "2027-01-01T00:00:00Z"}, "#/send_it_at"),
         ({"rate": {"per_second": 50}}, "#/rate"),
         ({"attachements": []}, "#/attachements"),
         ({"retry": {"first": 3}}, "#/retry/first"),
