@@ -53,6 +53,7 @@ def _arguments() -> argparse.Namespace:
         default=1_000_000,
         help="messages of the step queue (default 1,000,000)",
     )
+    parser.add_argument("--file", type=int, default=0, metavar="KB", help="goes along with --signed mails")
     parser.add_argument(
         "--signed",
         choices=("ed25519", "rsa"),
@@ -82,7 +83,10 @@ def measure_all(wanted: argparse.Namespace) -> Figures:
 def measure_send(wanted: argparse.Namespace) -> Figures:
     if wanted.signed:
         return send.medians(
-            [signed.measure_round(wanted.recipients, wanted.signed) for _ in range(wanted.rounds)]
+            [
+                signed.measure_round(wanted.recipients, wanted.signed, wanted.file)
+                for _ in range(wanted.rounds)
+            ]
         )
     rounds = [send.measure_round(wanted.recipients) for _ in range(wanted.rounds)]
     return send.medians(rounds) | send.measure_children_of_one()
