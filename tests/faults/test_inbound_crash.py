@@ -18,7 +18,7 @@ from tests.support.seeding import a_stored_bulk_send
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("messages", "kills"), [(40, 2), pytest.param(120, 6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("messages", "kills"), [(20, 1), pytest.param(120, 6, marks=pytest.mark.slow)])
 async def test_however_often_it_is_killed_each_bounce_counts_once(
     archive: Archive, messages: int, kills: int
 ) -> None:

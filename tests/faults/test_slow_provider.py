@@ -31,6 +31,7 @@ UNDERWAY = 1.0
 """Seconds after which what was on its way when the trouble began has ended."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_only_the_lane_that_is_told_to_slow_down_slows_down_and_it_recovers(tmp_path: Path) -> None:
     """Yahoo asks for two hours; the longest cool-down allowed here is shorter."""

@@ -87,7 +87,7 @@ async def test_no_part_slips_in_after_the_start(archive: Archive) -> None:
 
     async def parts() -> None:
         nonlocal accepted
-        for start in range(0, 5000, 50):
+        for start in range(0, 500_000, 50):
             async with archive.writing() as connection:
                 accepted += (await add_recipients(connection, bulk_id, some_recipients(start, 50))).accepted
 

@@ -38,16 +38,20 @@ def postgresql_server() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def fresh_database(server_url: str) -> AsyncIterator[str]:
-    """URL of an empty database, gone afterwards."""
+async def fresh_database(server_url: str, template: str = "template1") -> AsyncIterator[str]:
+    """URL of an empty database, or of a copy of `template`; gone afterwards."""
     name = f"test_{uuid4().hex[:12]}"
     admin = await asyncpg.connect(_plain(server_url))
     try:
-        await admin.execute(f'CREATE DATABASE "{name}"')
-        yield make_url(server_url).set(drivername="postgresql+asyncpg", database=name).render_as_string(False)
+        await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        yield _url_of(server_url, name)
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
+
+
+def _url_of(server_url: str, name: str) -> str:
+    return make_url(server_url).set(drivername="postgresql+asyncpg", database=name).render_as_string(False)
 
 
 def _plain(server_url: str) -> str:
@@ -56,23 +60,67 @@ def _plain(server_url: str) -> str:
 
 @asynccontextmanager
 async def open_archive(url: str) -> AsyncIterator[Archive]:
+    async with _opened(url) as archive:
+        await migrate(archive)
+        yield archive
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Archive]:
     archive = Archive(ArchiveConfig(url=url))
     try:
-        await migrate(archive)
         yield archive
     finally:
         await archive.close()
 
 
+class Migrated:
+    """Archives without a row, to copy: to migrate each test's own anew would take longer than most tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "archive.db"
+        self._database = ""
+
+    async def file(self) -> Path:
+        """One of SQLite."""
+        if not self._file.exists():
+            await _migrate(f"sqlite+aiosqlite:///{self._file}")
+        return self._file
+
+    async def database(self, server_url: str) -> str:
+        """Name of one in PostgreSQL."""
+        if not self._database:
+            admin = await asyncpg.connect(_plain(server_url))
+            await admin.execute("CREATE DATABASE migrated")
+            await admin.close()
+            await _migrate(_url_of(server_url, "migrated"))
+            self._database = "migrated"
+        return self._database
+
+
+async def _migrate(url: str) -> None:
+    async with open_archive(url):
+        pass
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Migrated:
+    return Migrated(tmp_path_factory.mktemp("migrated"))
+
+
 @pytest.fixture(params=DATABASES)
-async def archive(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Archive]:
+async def archive(
+    request: pytest.FixtureRequest, migrated: Migrated, tmp_path: Path
+) -> AsyncIterator[Archive]:
     """An empty, migrated archive; the test runs once on each database."""
     if request.param == "sqlite":
-        async with open_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db") as opened:
-            yield opened
+        shutil.copy(await migrated.file(), tmp_path / "archive.db")
+        async with _opened(f"sqlite+aiosqlite:///{tmp_path}/archive.db") as archive:
+            yield archive
         return
+    server_url = request.getfixturevalue("postgresql_server")
     async with (
-        fresh_database(request.getfixturevalue("postgresql_server")) as url,
-        open_archive(url) as opened,
+        fresh_database(server_url, await migrated.database(server_url)) as url,
+        _opened(url) as archive,
     ):
-        yield opened
+        yield archive

@@ -45,6 +45,17 @@ async def get(door: Door, path: str, **parameters: Any) -> Any:
     return answer.json()
 
 
+async def whole_list(door: Door, **parameters: Any) -> list[Any]:
+    """A page is shorter than it could be when looking for more took long."""
+    page: Any = {"has_more": True, "next": None}
+    found: list[Any] = []
+    while page["has_more"]:
+        after = {"after": page["next"]} if page["next"] else {}
+        page = await get(door, "/v1/queue/messages", limit=1000, **parameters, **after)
+        found += page["data"]
+    return found
+
+
 def near(moment: str, expected: datetime) -> bool:
     return abs(datetime.fromisoformat(moment) - expected) < MINUTE
 
@@ -84,7 +95,7 @@ async def test_the_deadline_of_a_paused_send_moves_along(door: Door, bulk_id: st
 
 async def test_pages_follow_their_cursor(door: Door) -> None:
     await an_assorted_queue(door.archive)
-    everything = await get(door, "/v1/queue/messages", limit=1000)
+    everything = await whole_list(door)
     ids, after = [], None
     while True:
         page = await get(door, "/v1/queue/messages", limit=7, **({"after": after} if after else {}))
@@ -92,7 +103,7 @@ async def test_pages_follow_their_cursor(door: Door) -> None:
         assert page["has_more"] is (page["next"] is not None)
         if (after := page["next"]) is None:
             break
-    assert ids == [one["id"] for one in everything["data"]]
+    assert ids == [one["id"] for one in everything]
     assert len(ids) == len(set(ids)) == (await get(door, "/v1/queue/count"))["count"] > 50
 
 
@@ -103,8 +114,8 @@ async def test_a_count_is_by_state_and_adds_up(door: Door) -> None:
 
     assert whole["count"] == sum(whole["states"].values()) == sum(part["count"] for part in parts)
     filtered = await get(door, "/v1/queue/count", provider="googlemail.com", code="4xx")
-    listed = await get(door, "/v1/queue/messages", provider="googlemail.com", code="4xx")
-    assert filtered["count"] == len(listed["data"]) > 0
+    listed = await whole_list(door, provider="googlemail.com", code="4xx")
+    assert filtered["count"] == len(listed) > 0
 
 
 @pytest.mark.parametrize("by", ["provider", "domain", "bulk", "reason", "state"])
@@ -141,9 +152,9 @@ async def test_a_large_queue_is_counted_in_the_background(
     assert surveyed == exact
     first = await get(door, "/v1/queue/count", provider="gmail.com")
     again = await get(door, "/v1/queue/count", provider="yahoo.com")
-    listed = await get(door, "/v1/queue/messages", provider="gmail.com", limit=1000)
+    listed = await whole_list(door, provider="gmail.com")
     assert first["as_of"] == again["as_of"]
-    assert (first["count"], again["count"]) == (len(listed["data"]), 0)
+    assert (first["count"], again["count"]) == (len(listed), 0)
 
 
 async def _summary(door: Door, by: str) -> Any:

@@ -130,6 +130,7 @@ def test_the_relay_rests_by_hand_and_goes_on(system: System) -> None:
     assert system.wait_until_accounted(bulk_id, timeout=WITHIN_SECONDS)["counts"]["delivered"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_signal_to_the_root_wakes_the_whole_tree_and_makes_nothing_due(system: System) -> None:
     order(system, "tree.example", cool_down="30m", reason="trial")

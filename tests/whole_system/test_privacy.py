@@ -88,7 +88,7 @@ def echoing_relay() -> Iterator[str]:
 
 
 @pytest.mark.timeout(100)
-@pytest.mark.parametrize("recipients_per_child", [1, 10])
+@pytest.mark.parametrize("recipients_per_child", [pytest.param(1, marks=pytest.mark.slow), 10])
 def test_no_trace_of_a_recipient_or_a_content_is_in_temporal_or_in_a_log(
     tmp_path: Path, recipients_per_child: int
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_schedule_makes_a_send_at_each_of_its_times(system: System) -> None:
     assert made["id"] not in system.cli("schedule", "list")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_was_stored_while_temporal_was_away_comes_true_though_the_api_dies(system: System) -> None:
     system.kill("temporal")

@@ -147,7 +147,7 @@ def test_retry_now_at_the_command_line_reaches_one_child_or_all(system: System) 
     request = a_story("waiting", {"defer1": 8}, retry=MUCH_LATER)
     answer = system.post(request)
     bulk_id, root = answer["id"], answer["workflow_id"]
-    eventually(lambda: system.view(bulk_id)["counts"]["deferred"] == 8)
+    eventually(lambda: system.view(bulk_id)["counts"]["deferred"] == 8, seconds=30)
     child = f"{root}/batch-3"
     # What people see of it meanwhile: the last reply and when it is tried again.
     waiting = system.cli("workflow", "describe", "-w", child, "-o", "json")

@@ -22,6 +22,7 @@ RATE = 100
 MANY = [f"ok+{n}@gmail.com" for n in range(600)]
 MANY += [f"ok+{n}@small-{n % 100}.example" for n in range(600)]
 SOME = [f"ok+{n}@googlemail.com" for n in range(200)]
+SQLITE, POSTGRESQL = DATABASES
 FEW = [f"ok+{n}@tiny.example" for n in range(9)]
 
 
@@ -31,7 +32,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield started
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.slow)])
 async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """Empty for SQLite."""
     if request.param == "sqlite":
@@ -120,6 +121,7 @@ def test_domains_in_shared_lanes_get_nothing_while_the_others_go_on_at_full_spee
     assert counted == {(1, 0)}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_provider_waits_through_the_death_of_the_worker_and_goes_when_the_time_is_over(
     system: System,
