@@ -266,9 +266,7 @@ class Root:
         while True:
             await workflow.sleep(wait, summary="look at the counters")
             self._counts = await workflow.execute_local_activity_method(
-                BulkActivities.progress_of,
-                self._order.bulk_id,
-                start_to_close_timeout=ARCHIVE_STEP,
+                BulkActivities.progress_of, self._order.bulk_id, start_to_close_timeout=ARCHIVE_STEP
             )
             self._show()
             await self._telling.of_failures(self._counts)
@@ -330,8 +328,8 @@ class Root:
             self._held_since, self._children.deadline = None, self._deadline
             self._set_state(BulkState.RUNNING, "")
             await self._step(BulkActivities.release_bulk, "release", deadline=True)
-        reason = signal.reason if signal else ""
-        await self._children.release(HoldSignal(reason=reason, deadline=self._deadline))
+        released = HoldSignal(reason=signal.reason if signal else "", deadline=self._deadline)
+        await self._children.release(released)
 
     async def _wait_again(self) -> None:
         """Released before it has begun: it begins when it is to, or now if that is over."""
@@ -341,6 +339,7 @@ class Root:
         if self._state is BulkState.PAUSED:
             self._set_state(BulkState.SCHEDULED, "")
         await self._step(BulkActivities.schedule_bulk, "scheduled again", deadline=True)
+        await self._children.release(HoldSignal())  # there are none; those that start are not held
 
     def _begin_at(self, moment: datetime) -> None:
         self._send_at, self._deadline = moment, moment + self._lasts

@@ -189,6 +189,22 @@ async def test_held_past_its_beginning_it_begins_when_it_is_released(archive: Ar
         await story.began_at(released_at)
 
 
+@ONE_DATABASE
+@pytest.mark.timeout(60)
+async def test_held_and_released_before_its_beginning_it_goes_on_to_the_end(archive: Archive) -> None:
+    """What was over before the first child started holds none of them."""
+    send_at = later(10 * DAY)
+    to = [f"defer1+{n}@example.com" for n in range(3)]
+    async with a_story(archive, *to, send_at=send_at, retry=HOURLY, recipients_per_child=1) as story:
+        await story.environment.sleep(DAY)
+        await story.handle.signal("hold", HoldSignal(reason="a look at it"))
+        await story.environment.sleep(DAY)
+        await story.handle.signal("release")
+        await story.handle.result()
+        assert {await story.message(seq) for seq in (1, 2, 3)} == {MessageState.DELIVERED}
+        await story.began_at(send_at)
+
+
 # Expiring
 
 
