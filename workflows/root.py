@@ -339,7 +339,8 @@ class Root:
         if self._state is BulkState.PAUSED:
             self._set_state(BulkState.SCHEDULED, "")
         await self._step(BulkActivities.schedule_bulk, "scheduled again", deadline=True)
-        await self._children.release(HoldSignal())  # there are none; those that start are not held
+        if workflow.patched("free-when-it-begins"):
+            await self._children.release(HoldSignal())  # there are none; those that start are not held
 
     def _begin_at(self, moment: datetime) -> None:
         self._send_at, self._deadline = moment, moment + self._lasts

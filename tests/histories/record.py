@@ -188,7 +188,10 @@ async def held_and_moved(client: Client, archive: Archive, queue: str) -> None:
 
 
 async def scheduled(client: Client, archive: Archive, queue: str) -> None:
-    """Held, released and moved before it begins; told to expire earlier when it has."""
+    """Held, released and moved before it begins; told to expire earlier when it has.
+
+    In `held_for_ever`, from before, that hold still reached the child.
+    """
     now = datetime.now(UTC)
     order = await a_stored_bulk_send(
         archive, ["defer+1@example.com"], retry=QUICK, send_at=now + timedelta(hours=1)
