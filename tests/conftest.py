@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import settings
 
-from tests.support.databases import archive, migrated, postgresql_server
+from tests.support.databases import POSTGRESQL, archive, migrated, postgresql_server
 
 __all__ = ["archive", "migrated", "postgresql_server"]
 
@@ -15,12 +15,24 @@ settings.register_profile("postwerk", deadline=None)
 settings.load_profile("postwerk")
 
 
+# What these do in the archive differs most between the databases; the others' SQL is tried on both below
+# them, and their own runs on PostgreSQL are for `make test-slow`.
+_ON_BOTH = ("test_api_queue", "test_api_idempotency", "test_api_process", "test_api_single_messages")
 _LONGEST_FIRST = ("faults", "whole_system", "time_skipping", "real_servers")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long is begun first, so that at the end no process waits for another."""
+    for item in items:
+        if item.path.stem.startswith("test_api_") and item.path.stem not in _ON_BOTH and _on_postgresql(item):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: _place(item.path.parent.name))  # stable: the files stay together
+
+
+def _on_postgresql(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("archive") == POSTGRESQL
 
 
 def _place(folder: str) -> int:

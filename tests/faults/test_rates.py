@@ -24,6 +24,7 @@ SETTINGS = {"POSTWERK_CONNECTIONS_PER_LANE": "4"}
 """Few: a batch that is paced and waits for a connection must not let its permits lapse."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_two_workers_keep_the_rate_of_a_send_together_and_another_send_goes_freely(tmp_path: Path) -> None:
     paced = addresses(55, domain="paced.example")

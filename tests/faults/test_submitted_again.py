@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive, ArchiveConfig
 from tests.faults.mailing import a_mailing, a_seed, addresses
-from tests.support.databases import DATABASES, fresh_database
+from tests.support.databases import POSTGRESQL, SQLITE, fresh_database
 from tests.support.system import System
 
 CALLERS = 50
@@ -24,7 +24,6 @@ TO = addresses(2000)
 BODY = json.dumps(a_mailing(TO)).encode()
 HEADERS = {"content-type": "application/json", "idempotency-key": "spring"}
 PATIENCE = 120.0
-SQLITE, POSTGRESQL = DATABASES
 
 
 @pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.slow)])

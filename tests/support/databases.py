@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from postwerk.archive.engine import Archive, ArchiveConfig
 from postwerk.archive.migrate import migrate
 
-DATABASES = ["sqlite", "postgresql"]
+SQLITE, POSTGRESQL = DATABASES = ["sqlite", "postgresql"]
 
 
 @pytest.fixture(scope="session")

@@ -33,15 +33,34 @@ def program(name: str) -> str:
     return str(beside) if beside.exists() else shutil.which(name) or name
 
 
+PATIENCE_SECONDS = 40.0
+"""No test of these takes a third of it."""
+
+
+class SkippingServerHung(Exception):
+    """Its clock stands still for ever, whatever it is asked: in one test of some hundred."""
+
+
 @asynccontextmanager
 async def skipping_server() -> AsyncIterator[WorkflowEnvironment]:
-    """A time-skipping server of its own for each test: its lock on time leaks between workflows."""
+    """A time-skipping server of its own for each test: its lock on time leaks between workflows.
+
+    Raises SkippingServerHung, upon which the test is run once more (tests/time_skipping/conftest.py): a
+    workflow that hangs does so again.
+    """
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=program("temporal-test-server"), data_converter=pydantic_data_converter
     )
     async with environment:
         await add_search_attributes(environment.client)
-        yield environment
+        limit = asyncio.timeout(PATIENCE_SECONDS)
+        try:
+            async with limit:
+                yield environment
+        except TimeoutError as error:
+            if limit.expired():
+                raise SkippingServerHung from error
+            raise
 
 
 async def pass_without_workers(environment: WorkflowEnvironment, duration: timedelta) -> None:

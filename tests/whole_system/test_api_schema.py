@@ -56,7 +56,7 @@ async def _prepare(archive: Archive) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [15, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.slow)])
 def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path, examples: int) -> None:
     archive = Archive(ArchiveConfig(url=f"sqlite+aiosqlite:///{tmp_path}/archive.db", durability="normal"))
     asyncio.run(_prepare(archive))

@@ -102,6 +102,7 @@ async def test_every_mail_is_signed_and_comes_back_to_its_own_address(tmp_path: 
         assert "/u/" not in system.logs()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(110)
 def test_mail_waits_for_the_key_that_it_names(tmp_path: Path) -> None:
     with System(tmp_path, settings=settings(tmp_path)) as system:

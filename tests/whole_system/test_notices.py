@@ -83,6 +83,7 @@ def test_a_digest_arrives_once_and_a_notification_for_each_failure(system: Syste
     }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_notice_that_bounces_is_not_told_of(system: System) -> None:
     # Refused without going on the suppression list: each notice is tried.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.databases import DATABASES, fresh_database
+from tests.support.databases import POSTGRESQL, SQLITE, fresh_database
 from tests.support.judge import ask_archive
 from tests.support.sandbox import eventually
 from tests.support.system import System
@@ -22,7 +22,6 @@ RATE = 100
 MANY = [f"ok+{n}@gmail.com" for n in range(600)]
 MANY += [f"ok+{n}@small-{n % 100}.example" for n in range(600)]
 SOME = [f"ok+{n}@googlemail.com" for n in range(200)]
-SQLITE, POSTGRESQL = DATABASES
 FEW = [f"ok+{n}@tiny.example" for n in range(9)]
 
 
@@ -90,6 +89,7 @@ def until(made: dict[str, Any]) -> float:
     return datetime.fromisoformat(made["until"]).timestamp()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_domains_in_shared_lanes_get_nothing_while_the_others_go_on_at_full_speed(
     tmp_path: Path, database_url: str
