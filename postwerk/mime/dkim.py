@@ -38,6 +38,10 @@ _FOLDED = re.compile(rb"\r\n(?=[ \t])")
 _LINE = 72
 
 
+class Relaxed(bytes):
+    """Lines that are in relaxed form as they stand: what many mails share is not looked through for each."""
+
+
 def signatures(mail: Sequence[bytes], keys: Sequence[DkimKey], at: datetime) -> bytes:
     """The DKIM-Signature lines to stand before `mail`, one for each key; `at` is their time.
 
@@ -75,6 +79,8 @@ def body_hash(pieces: Iterable[bytes]) -> bytes:
 
 def relaxed_lines(lines: bytes) -> bytes:
     """Single spaces, and none at the end of a line; the very same object when there is nothing to do."""
+    if isinstance(lines, Relaxed):
+        return lines
     if b"\t" in lines:
         lines = lines.replace(b"\t", b" ")
     elif lines.count(b" ") < len(lines) >> 7 and not _has_loose_space(lines):
@@ -100,6 +106,9 @@ def _whole_lines(pieces: Iterable[bytes]) -> Iterable[bytes]:
     """The same with pieces that end in the middle of a line joined to what follows."""
     begun = b""
     for piece in pieces:
+        if begun and isinstance(piece, Relaxed) and (end := piece.find(b"\r\n") + 2) > 1:
+            yield begun + piece[:end]
+            begun, piece = b"", Relaxed(piece[end:])
         whole = begun + piece if begun else piece
         begun = b""
         if whole.endswith(b"\r\n"):

@@ -18,6 +18,7 @@ from hashlib import sha256
 from postwerk.contracts.content import Attachment, Content
 from postwerk.errors import ContentError
 from postwerk.mime.attachments import attachment_part, encoded_size, invitation_part
+from postwerk.mime.dkim import Relaxed
 from postwerk.mime.encoding import quoted_printable
 from postwerk.mime.report import report_parts
 
@@ -50,14 +51,14 @@ class Frame:
                 self._between += opening
             else:
                 self._before.append(opening)
-        self.shared = b"".join(
+        shared = b"".join(
             (
                 _closed(related, (_part_of(one, files) for one in inline)),
                 _closed(alternative, (invitation_part(one, _data(one, files)) for one in invitations)),
                 _closed(mixed, _behind(content, others, files)),
             )
         )
-        _insist_on_wire_form(self.shared if content.report is None else b"")
+        self.shared = shared if content.report is not None else _in_wire_form(shared)
 
     def _open(self, kind: str, wanted: bool, *, seed: str) -> bytes:
         """The boundary of a multipart that begins before the bodies; empty when there is none."""
@@ -143,9 +144,10 @@ def _part(subtype: bytes, text: str) -> tuple[bytes, bytes]:
     return head, quoted_printable(text)
 
 
-def _insist_on_wire_form(shared: bytes) -> None:
-    """What contracts.mail.Mail promises of it; looked at once a send instead of once a message."""
+def _in_wire_form(shared: bytes) -> Relaxed:
+    """What contracts.mail.Mail promises of it, and what a signature asks: looked at once a send. Or raise."""
     pairs = shared.count(b"\r\n")
     clean = shared.isascii() and shared.count(b"\n") == pairs == shared.count(b"\r") and b"\0" not in shared
     if not clean or b"\n." in shared or b" \r" in shared or b"  " in shared or b"\t" in shared:
         raise ContentError("an attachment's headers cannot be written")
+    return Relaxed(shared)
