@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postwerk.errors import ConfigurationError
+from postwerk.mime import dkim
 from postwerk.mime.dkim import OVERSIGNED, body_hash, relaxed_lines, signatures
 from postwerk.mime.dkim_keys import DkimKeys, candidates, new_key, parse_key
 from tests.support.dkim import verified
@@ -116,6 +117,15 @@ def test_a_loose_space_among_much_else_is_found():
     for space in (b"a  b\r\n", b"a \r\n", b" \r\n"):
         for whole in (space + much, much + space + much, much + space):
             assert body_hash([whole]) == sha256(Relaxed.canonicalize_body(whole)).digest()
+
+
+@given(
+    own=body_lines.map(lambda lines: b"\r\n".join(lines)),
+    parts=st.lists(st.sampled_from([b"QUJD", b"--=_x", b""])),
+)
+def test_what_is_known_to_be_relaxed_hashes_alike_wherever_it_is_joined(own, parts):
+    shared = b"\r\n".join([b"", *parts, b"end", b""])
+    assert body_hash([own, dkim.Relaxed(shared)]) == body_hash([own + shared])
 
 
 # Keys
