@@ -79,7 +79,7 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
     if not temporal_address:
         port, ui_port = ports.take(7233), ports.take(8233)
         temporal_address, ui_url = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
-        parts.append(_temporal(data, port, ui_port, wishes.namespace))
+        parts.append(_temporal(data, port, ui_port, (ports.any(), ports.any()), wishes.namespace))
     relay_url, sandbox_url = wishes.relay_url, ""
     bounces = {"POSTWERK_BOUNCE_DOMAIN": wishes.bounce_domain} if wishes.bounce_domain else {}
     if not relay_url:
@@ -124,8 +124,10 @@ def temporal_program() -> str:
     return found
 
 
-def _temporal(data: Path, port: int, ui_port: int, namespace: str) -> Part:
+def _temporal(data: Path, port: int, ui_port: int, others: tuple[int, int], namespace: str) -> Part:
     command = [temporal_program(), "server", "start-dev", "--ip", "127.0.0.1", "--port", str(port)]
+    http_port, metrics_port = others  # left to itself it takes ports that somebody else is about to take
+    command += ["--http-port", str(http_port), "--metrics-port", str(metrics_port)]
     command += ["--ui-port", str(ui_port), "--namespace", namespace, "--log-level", "error"]
     command += ["--db-filename", str(data / "temporal.db")]
     for pragma in _FAST_FILE:
