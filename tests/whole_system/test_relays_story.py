@@ -172,8 +172,8 @@ def test_mail_for_a_relay_that_the_worker_does_not_know_waits(two: Two) -> None:
     two.system.start("worker")
     bulk_id = two.system.post(a_send("unknown.example", 3, relay="backup"))["id"]
     eventually(lambda: "relay not known to this worker" in two.system.logs(), 40)
-    batch = two.system.cli("workflow", "describe", "-w", f"bulk-{bulk_id}/batch-1")
-    assert "this worker knows no relay backup" in batch
+    describe = ("workflow", "describe", "-w", f"bulk-{bulk_id}/batch-1")
+    eventually(lambda: "this worker knows no relay backup" in two.system.cli(*describe))
     assert two.system.view(bulk_id)["counts"]["queued"] == 3
     assert two.system.logs().count("relay not known to this worker") == 1
 
