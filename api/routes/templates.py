@@ -52,24 +52,18 @@ async def list_all(
     return _page(found, limit, found[limit - 1].id if len(found) > limit else None)
 
 
-@router.put(
-    "/v1/templates/{id}",
-    response_model=TemplateView,
-    responses={
+_SAVED: dict[str, Any] = {
+    "response_model": TemplateView,
+    "responses": {
         201: {"model": TemplateView, "description": "A further version"},
         **problems(400, 409, 413, 415, 422, 503),
     },
-    openapi_extra=_body("TemplateRequest"),
-)
-@router.post(
-    "/v1/templates/{id}",
-    response_model=TemplateView,
-    responses={
-        201: {"model": TemplateView, "description": "A further version"},
-        **problems(400, 409, 413, 415, 422, 503),
-    },
-    openapi_extra=_body("TemplateRequest"),
-)
+    "openapi_extra": _body("TemplateRequest"),
+}
+
+
+@router.put("/v1/templates/{id}", **_SAVED)
+@router.post("/v1/templates/{id}", **_SAVED)
 async def put(
     request: Request, response: Response, parts: UseParts, actor: By, id: TemplateId
 ) -> TemplateView:
