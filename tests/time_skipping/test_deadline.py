@@ -80,6 +80,10 @@ async def test_who_is_always_refused_for_now_expires_at_the_deadline(
     assert is_exactly((await moments_of(archive, order.bulk_id))[-1] - send.deadline, -LAST_CALL)
 
 
+FIRST_CONNECTION = timedelta(milliseconds=100)
+"""The first mail comes so much behind its permit, and the others seem early beside it: theirs is open."""
+
+
 @ONE_DATABASE
 async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
@@ -97,7 +101,7 @@ async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(
     await expired_in_time(archive, order)
     sent = sorted([at for seq in range(1, 11) for at in await moments_of(archive, order.bulk_id, seq)])
     late = [at - sent[0] - n * HOUR for n, at in enumerate(sent)]
-    assert all(-CLOCK_STEP <= by <= SLACK for by in late), late
+    assert all(-FIRST_CONNECTION <= by <= SLACK for by in late), late
 
 
 @ONE_DATABASE
