@@ -21,6 +21,7 @@ from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope, keep_queries_out_of_the_log
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
+from api.page.app import PageDoor, create_page
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
 from api.request_schemas import BulkSendRequest, MessageRequest, TemplateRequest
@@ -118,6 +119,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Gate)
+    app.add_middleware(PageDoor, page=create_page(app))
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(Envelope)
     for room in _ROOMS:
@@ -171,6 +173,7 @@ def _config(settings: Settings) -> ApiConfig:
         ),
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
+        sandbox_url=settings.sandbox_url,
         docs=settings.docs,
         open_on_loopback=settings.open_on_loopback,
         calls_per_minute=settings.calls_per_minute,

@@ -15,6 +15,7 @@ from api.call_limits import CallLimits, UploadSlots
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
+from api.page.sessions import Sessions
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
@@ -43,6 +44,8 @@ class ApiConfig:
     file_limits: FileLimits = field(default_factory=FileLimits)
     public_url: str = ""
     temporal_ui_url: str = ""
+    sandbox_url: str = ""
+    """The sandbox's inbox, for links; empty: no such link."""
     docs: bool | None = None
     """Serve /docs; None: to this machine only."""
     open_on_loopback: bool = False
@@ -89,6 +92,7 @@ class Parts:
         self.starter = Starter(archive, client, config.task_queue)
         self.schedules = ScheduleKeeper(archive, client, config.task_queue)
         self.keys = KeyRing(archive)
+        self.sessions = Sessions(archive, self.keys)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
         self.rates = RateMemory()
