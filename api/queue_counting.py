@@ -51,6 +51,20 @@ class Summary:
 
 async def count(parts: Parts, wanted: QueueFilter) -> Counted:
     """The messages that are meant. In a large queue as of the latest survey, where that tells."""
+    found = await count_at_hand(parts, wanted)
+    if found is None and parts.survey.at_hand() is None:
+        await parts.survey.latest()
+        found = await count_at_hand(parts, wanted)
+    if found is not None:
+        return found
+    now = parts.now()
+    async with parts.archive.reading() as connection:
+        sends = await sends_in_question(connection, wanted, now)
+        return Counted(await count_meant(connection, sends, wanted), now)
+
+
+async def count_at_hand(parts: Parts, wanted: QueueFilter) -> Counted | None:
+    """The same where it takes no time: None when many messages would have to be read for it."""
     now = parts.now()
     async with parts.archive.reading() as connection:
         sends = await sends_in_question(connection, wanted, now)
@@ -58,12 +72,9 @@ async def count(parts: Parts, wanted: QueueFilter) -> Counted:
             return Counted(counted_by_counters(sends, wanted), now)
         if is_pointed(wanted) or rows_to_read(sends) <= SMALL:
             return Counted(await count_meant(connection, sends, wanted), now)
-    survey = await parts.survey.latest()
-    found = counted_in(survey, wanted, {send.id for send in sends})
-    if found is not None:
-        return Counted(found, survey.as_of)
-    async with parts.archive.reading() as connection:
-        return Counted(await count_meant(connection, sends, wanted), now)
+    survey = parts.survey.at_hand()
+    found = None if survey is None else counted_in(survey, wanted, {send.id for send in sends})
+    return None if survey is None or found is None else Counted(found, survey.as_of)
 
 
 async def summary(parts: Parts, by: By, bounds: Sequence[timedelta]) -> Summary:

@@ -8,15 +8,24 @@ from typing import NamedTuple
 from api.access import Need
 from api.who import Caller
 from postwerk.contracts.keys import Scope
+from postwerk.contracts.queue import Verb
 
 SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
 
 _PUBLIC = ("GET /login", "POST /login", "POST /logout", "GET /static/{}")
-_READ = ("GET /",)
-_READ_OR_OWN: tuple[str, ...] = ()
+_READ = ("GET /", "GET /queue", "GET /operations", "GET /audit", "GET /suppressions")
+_READ_OR_OWN: tuple[str, ...] = (
+    "GET /messages/{}",
+    "GET /messages/{}/html",
+    "GET /messages/{}/raw",
+    "GET /operations/{}",
+)
 _SEND: tuple[str, ...] = ()
-_OPERATE: tuple[str, ...] = ()
-_OPERATE_OR_OWN: tuple[str, ...] = ()
+_OPERATE: tuple[str, ...] = ("POST /queue/confirm", "POST /queue/do", "POST /suppressions")
+_OPERATE_OR_OWN: tuple[str, ...] = tuple(
+    f"POST /messages/{{}}/{verb}" for verb in Verb if verb is not Verb.RETRY_FAILED
+)
+_ADMIN = ("POST /suppressions/remove",)
 NEEDS: dict[str, Need] = {
     **dict.fromkeys(_PUBLIC, Need(public=True)),
     **dict.fromkeys(_READ, Need((READ,))),
@@ -24,6 +33,7 @@ NEEDS: dict[str, Need] = {
     **dict.fromkeys(_SEND, Need((SEND,))),
     **dict.fromkeys(_OPERATE, Need((OPERATE,))),
     **dict.fromkeys(_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
+    **dict.fromkeys(_ADMIN, Need((ADMIN,))),
 }
 """By method and path; `{}` stands for a parameter of any name."""
 FORGOTTEN = Need((ADMIN,))
@@ -48,6 +58,9 @@ _PLACES = (
     Place("/queue", "Queue"),
     Place("/sends/new", "New send"),
     Place("/events", "Events"),
+    Place("/operations", "Operations"),
+    Place("/suppressions", "Suppressions"),
+    Place("/audit", "Audit"),
 )
 
 

@@ -5,12 +5,26 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.page import routes_login, routes_overview
+from api.page import (
+    routes_login,
+    routes_message,
+    routes_operations,
+    routes_overview,
+    routes_queue,
+    routes_suppressions,
+)
 from api.page.guard import guard
 from api.page.headers import PageHeaders
 from api.page.problems import add_problem_pages
 
-ROOMS = (routes_login, routes_overview)
+ROOMS = (
+    routes_login,
+    routes_overview,
+    routes_queue,
+    routes_message,
+    routes_operations,
+    routes_suppressions,
+)
 
 
 class PageDoor:

@@ -14,6 +14,7 @@ from api.errors import UnsupportedType
 from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of, message_id_of, seq_cursor
 from api.making import json_response
+from api.message_reading import message_in_full
 from api.message_views import message_details, message_view, taken_message
 from api.parameters import clean_text, only_parameters
 from api.problem_schemas import problems
@@ -134,13 +135,7 @@ async def list_messages(
 @router.get("/messages/{message_id}", response_model=MessageDetails, responses=problems(404, 422, 503))
 async def show(request: Request, parts: UseParts, message_id: str) -> MessageDetails:
     """One message with every attempt made for it."""
-    bulk_id, seq = message_id_of(message_id)
-    async with parts.archive.reading() as connection:
-        message = await reads.message(connection, bulk_id, seq)
-        await reads.bulk_send(connection, bulk_id)
-        attempts = await reads.attempts(connection, bulk_id, seq)
-        context = await context_of(parts, connection, [message])
-    [told] = await with_waits(parts, [message], context)
+    told, attempts = await message_in_full(parts, *message_id_of(message_id))
     return message_details(request, parts, told, attempts)
 
 
