@@ -1,4 +1,4 @@
-"""The queue's filter in the address of the page: the criteria of GET /v1/queue/messages, by the same words."""
+"""The queue's filter in the address of the page: by the same words as of GET /v1/queue/messages."""
 
 from __future__ import annotations
 
@@ -82,10 +82,7 @@ def _one(values: tuple[str, ...]) -> object:
 
 def _of_ended(asked: Search) -> Search:
     given = {name: values for name, values in asked.given.items() if name != "state"}
-    wrong = dict.fromkeys(
-        given.keys() - OF_ENDED,
-        "This is asked of waiting messages only; of ended ones: bulk send, provider, part of the address.",
-    )
+    wrong = dict.fromkeys(given.keys() - OF_ENDED, _NOT_OF_ENDED)
     try:
         wanted = read_filter(_document(given), may_be_empty=True, pointer="#")
     except InvalidFields as error:

@@ -48,7 +48,7 @@ async def message(visit: UseVisit, message_id: str, tab: Annotated[Tab | None, Q
     mail, wrong = await _mail(visit.parts, bulk_id, seq)
     chosen = tab or ("html" if mail and mail.html is not None else "text")
     raw = await _source(visit.parts, bulk_id, seq) if mail and chosen == "raw" else ""
-    more = {"tab": chosen, "mail": mail, "wrong": wrong, "raw": raw, "most": MOST_RAW}
+    more: dict[str, Any] = {"tab": chosen, "mail": mail, "wrong": wrong, "raw": raw, "most": MOST_RAW}
     return page(visit, "message.html", **story, **more, acts=await _may_act(visit, bulk_id))
 
 

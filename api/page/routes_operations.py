@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
@@ -41,7 +41,7 @@ async def operation(visit: UseVisit, operation_id: str) -> Response:
     return page(visit, "operation.html", **shown(op))
 
 
-def shown(op: Operation) -> dict[str, object]:
+def shown(op: Operation) -> dict[str, Any]:
     """What its page says of it."""
     return {
         "op": op,
