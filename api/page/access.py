@@ -13,19 +13,33 @@ from postwerk.contracts.queue import Verb
 SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
 
 _PUBLIC = ("GET /login", "POST /login", "POST /logout", "GET /static/{}")
-_READ = ("GET /", "GET /queue", "GET /operations", "GET /audit", "GET /suppressions")
-_READ_OR_OWN: tuple[str, ...] = (
+_READ = ("GET /", "GET /live")
+_READ_OR_OWN = ("GET /sends/{}", "GET /live/sends/{}")
+_SEND: tuple[str, ...] = ()
+_OPERATE = ("POST /lanes/suspend", "POST /lanes/resume")
+_OPERATE_OR_OWN = (
+    "POST /sends/{}/pause",
+    "POST /sends/{}/resume",
+    "GET /sends/{}/cancel",
+    "POST /sends/{}/cancel",
+    "GET /sends/{}/rate",
+    "POST /sends/{}/rate",
+    "GET /sends/{}/retry-failed",
+    "POST /sends/{}/retry-failed",
+)
+# The queue and its messages.
+_QUEUE_READ = ("GET /queue", "GET /live/queue", "GET /operations", "GET /audit", "GET /suppressions")
+_QUEUE_READ_OR_OWN = (
     "GET /messages/{}",
+    "GET /live/messages/{}",
     "GET /messages/{}/html",
     "GET /messages/{}/raw",
     "GET /operations/{}",
+    "GET /live/operations/{}",
 )
-_SEND: tuple[str, ...] = ()
-_OPERATE: tuple[str, ...] = ("POST /queue/confirm", "POST /queue/do", "POST /suppressions")
-_OPERATE_OR_OWN: tuple[str, ...] = tuple(
-    f"POST /messages/{{}}/{verb}" for verb in Verb if verb is not Verb.RETRY_FAILED
-)
-_ADMIN = ("POST /suppressions/remove",)
+_QUEUE_OPERATE = ("POST /queue/confirm", "POST /queue/do", "POST /suppressions")
+_QUEUE_OPERATE_OR_OWN = tuple(f"POST /messages/{{}}/{verb}" for verb in Verb if verb is not Verb.RETRY_FAILED)
+_QUEUE_ADMIN = ("POST /suppressions/remove",)
 NEEDS: dict[str, Need] = {
     **dict.fromkeys(_PUBLIC, Need(public=True)),
     **dict.fromkeys(_READ, Need((READ,))),
@@ -33,7 +47,11 @@ NEEDS: dict[str, Need] = {
     **dict.fromkeys(_SEND, Need((SEND,))),
     **dict.fromkeys(_OPERATE, Need((OPERATE,))),
     **dict.fromkeys(_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
-    **dict.fromkeys(_ADMIN, Need((ADMIN,))),
+    **dict.fromkeys(_QUEUE_READ, Need((READ,))),
+    **dict.fromkeys(_QUEUE_READ_OR_OWN, Need((READ,), own=True)),
+    **dict.fromkeys(_QUEUE_OPERATE, Need((OPERATE,))),
+    **dict.fromkeys(_QUEUE_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
+    **dict.fromkeys(_QUEUE_ADMIN, Need((ADMIN,))),
 }
 """By method and path; `{}` stands for a parameter of any name."""
 FORGOTTEN = Need((ADMIN,))

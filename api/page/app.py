@@ -6,11 +6,13 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.page import (
+    routes_lanes,
     routes_login,
     routes_message,
     routes_operations,
     routes_overview,
     routes_queue,
+    routes_sends,
     routes_suppressions,
 )
 from api.page.guard import guard
@@ -20,11 +22,14 @@ from api.page.problems import add_problem_pages
 ROOMS = (
     routes_login,
     routes_overview,
+    routes_lanes,
+    routes_sends,
     routes_queue,
     routes_message,
     routes_operations,
     routes_suppressions,
 )
+"""In this order addresses are looked for: `/sends/new` would have to stand before `/sends/{bulk_id}`."""
 
 
 class PageDoor:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.dependencies import Parts
 from api.ids import message_id_of
@@ -14,10 +16,12 @@ from api.message_reading import message_in_full
 from api.message_views import message_view
 from api.operation_orders import check_reason
 from api.page.answers import go_on, page
+from api.page.following import follow
 from api.page.forms import UseForm
 from api.page.mail_reading import ShownMail, shown_mail
 from api.page.message_story import story_of
 from api.page.queue_deeds import DEEDS, Deed, told_of, useful_for
+from api.page.rendering import render
 from api.page.visit import UseVisit, Visit
 from api.queue_orders import VERBS, carry_out_on_one
 from api.rendered import rendered_mail
@@ -27,6 +31,7 @@ from postwerk.contracts.queue import Verb
 from postwerk.errors import ContentError, InvalidRequest, NotFound, PostwerkError
 
 router = APIRouter()
+PARTS = ("state", "story")
 
 Tab = Literal["html", "text", "headers", "raw", "variables"]
 MOST_RAW = 500_000
@@ -59,6 +64,23 @@ async def _may_act(visit: Visit, bulk_id: str) -> bool:
         return visit.may("operate")
     async with visit.parts.archive.reading() as connection:
         return await reads.are_all_of(connection, caller.owner, [bulk_id])
+
+
+@router.get("/live/messages/{message_id}", response_class=EventSourceResponse)
+async def live(visit: UseVisit, message_id: str) -> AsyncIterator[ServerSentEvent]:
+    """Its state and its story as they go on."""
+    bulk_id, seq = message_id_of(message_id)
+    parts = visit.parts
+
+    async def draw() -> dict[str, str]:
+        story = await told(parts, bulk_id, seq)
+        return {
+            f"message-{name}": render(f"parts/message_{name}.html", now=parts.now(), **story)
+            for name in PARTS
+        }
+
+    async for event in follow(visit, ("message", bulk_id, seq), draw):
+        yield event
 
 
 async def told(parts: Parts, bulk_id: str, seq: int) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.ids import id_cursor, operation_id_of
 from api.operation_views import filter_view
 from api.page.answers import page
+from api.page.following import follow
 from api.page.queue_deeds import told_of
+from api.page.rendering import render
 from api.page.visit import UseVisit
 from api.parameters import clean_text
 from postwerk.archive import operations
@@ -39,6 +43,20 @@ async def operation(visit: UseVisit, operation_id: str) -> Response:
     async with visit.parts.archive.reading() as connection:
         op = await operations.operation(connection, operation_id_of(operation_id))
     return page(visit, "operation.html", **shown(op))
+
+
+@router.get("/live/operations/{operation_id}", response_class=EventSourceResponse)
+async def live(visit: UseVisit, operation_id: str) -> AsyncIterator[ServerSentEvent]:
+    """How far it comes."""
+    operation_id, parts = operation_id_of(operation_id), visit.parts
+
+    async def draw() -> dict[str, str]:
+        async with parts.archive.reading() as connection:
+            op = await operations.operation(connection, operation_id)
+        return {"operation-state": render("parts/operation_state.html", now=parts.now(), **shown(op))}
+
+    async for event in follow(visit, ("operation", operation_id), draw):
+        yield event
 
 
 def shown(op: Operation) -> dict[str, Any]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from api.dependencies import Parts
 from api.operation_orders import check_reason
 from api.page.answers import go_on, page
+from api.page.following import follow
 from api.page.forms import Form, UseForm
 from api.page.queue_deeds import DEEDS, Deed, means_of, told_of
 from api.page.queue_list import shown
 from api.page.queue_search import Search, search_of, understood
+from api.page.rendering import render
 from api.page.visit import UseVisit, Visit
 from api.queue_filters import read_filter
 from api.queue_orders import VERBS, carry_out, dry_run
+from postwerk.contracts.keys import Scope
 from postwerk.contracts.queue import OperationState, QueueFilter
 from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, MessageState
 from postwerk.errors import InvalidRequest
 
 router = APIRouter()
+PARTS = ("states", "total", "rows")
 
 _OPEN = [state for state in MessageState if state in OPEN_STATES]
 _FINAL = [state for state in MessageState if state in FINAL_STATES]
@@ -33,18 +40,43 @@ async def queue(
     search = search_of(request.query_params.multi_items())
     if better := understood(search):
         return go_on(visit, better.address())
-    found = await shown(visit.parts, search, after)
+    given = await _given(visit.parts, search, after, visit.scopes)
     return page(
         visit,
         "queue.html",
         status=422 if search.wrong else 200,
-        search=search,
-        found=found,
+        **given,
         after=after,
         deeds=list(DEEDS.values()),
-        open_states=_OPEN,
         final_states=_FINAL,
+        live=f"/live/queue?{request.url.query}",
     )
+
+
+@router.get("/live/queue", response_class=EventSourceResponse)
+async def live(
+    visit: UseVisit, request: Request, after: Annotated[str | None, Query(max_length=100)] = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The same as it changes. What is ticked stays ticked."""
+    parts, search, scopes = visit.parts, search_of(request.query_params.multi_items()), visit.scopes
+
+    async def draw() -> dict[str, str]:
+        given = await _given(parts, search, after, scopes)
+        return {f"queue-{name}": render(f"parts/queue_{name}.html", **given) for name in PARTS}
+
+    async for event in follow(visit, ("queue", *search.pairs, after, scopes), draw):
+        yield event
+
+
+async def _given(parts: Parts, search: Search, after: str | None, scopes: frozenset[Scope]) -> dict[str, Any]:
+    """What its templates show. Raises InvalidRequest for a wrong cursor."""
+    return {
+        "search": search,
+        "found": await shown(parts, search, after),
+        "acts": Scope.OPERATE in scopes and not search.ended and not search.wrong,
+        "open_states": _OPEN,
+        "now": parts.now(),
+    }
 
 
 @router.post("/queue/confirm")
