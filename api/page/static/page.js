@@ -11,6 +11,7 @@ function patch(id, html) {
   const fresh = holder.content.firstElementChild;
   localise(fresh);
   morph(old, fresh);
+  countTicks();
 }
 
 // Changes what differs and leaves everything else as it is: focus, selection, scroll and open details stay.
@@ -111,6 +112,32 @@ function pressed(event) {
   else wanted.click();
 }
 
+// Ticks: they stay while rows come and go around them; how many there are is said beside the buttons.
+
+function ticksOf(form) {
+  return [...form.querySelectorAll("input[name=tick]")];
+}
+
+function countTicks() {
+  for (const form of document.querySelectorAll("form[data-ticks]")) {
+    const boxes = ticksOf(form);
+    const ticked = boxes.filter((one) => one.checked).length;
+    const everything = form.elements.everything?.checked;
+    form.querySelector("[data-ticked]").textContent = everything || !ticked ? "" : `${ticked} ticked`;
+    const all = form.querySelector("[data-tick-all]");
+    all.checked = ticked > 0 && ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+  }
+}
+
+function tickAll(event) {
+  const form = event.target.closest?.("form[data-ticks]");
+  if (!form) return;
+  if (event.target.matches("[data-tick-all]"))
+    for (const box of ticksOf(form)) box.checked = event.target.checked;
+  countTicks();
+}
+
 // Buttons: copy what stands in an element.
 
 async function copy(event) {
@@ -122,7 +149,10 @@ async function copy(event) {
   setTimeout(() => { button.textContent = words; }, 1500);
 }
 
+document.documentElement.classList.add("scripted");
 localise(document);
+countTicks();
+document.addEventListener("change", tickAll);
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", copy);
 const live = document.querySelector("[data-live]");
