@@ -25,6 +25,8 @@ from postwerk.contracts.queue import OperationState
 router = APIRouter()
 
 PER_PAGE = 50
+_MOST_NAMED = 3
+"""Of a filter's many ids so many are shown."""
 After = Annotated[str | None, Query(max_length=100)]
 
 
@@ -88,8 +90,8 @@ def which(op: Operation | AuditEntry) -> list[tuple[str, str]]:
 def _words(value: object) -> str:
     if not isinstance(value, list):
         return str(value)
-    more = f" and {len(value) - 5:,} more" if len(value) > 5 else ""
-    return ", ".join(str(one) for one in value[:5]) + more
+    more = f" and {len(value) - _MOST_NAMED:,} more" if len(value) > _MOST_NAMED else ""
+    return ", ".join(str(one) for one in value[:_MOST_NAMED]) + more
 
 
 @router.get("/audit")
