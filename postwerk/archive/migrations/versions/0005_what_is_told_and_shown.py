@@ -51,6 +51,7 @@ def _create_events() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("event_in_order", "event", ["xid", "id"], sqlite_where=sa.text("xid > 0"))
+    op.create_index("event_by_bulk_send", "event", ["bulk_id", "xid", "id"])
     rare = sa.text("seq = 0")
     op.create_index("event_rare", "event", ["at"], sqlite_where=rare, postgresql_where=rare)
     if op.get_bind().dialect.name == "postgresql":
