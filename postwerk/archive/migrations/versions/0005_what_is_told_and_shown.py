@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from postwerk.archive.migrations.triggers_of_0005 import statements
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -30,6 +32,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index("page_session_by_end", "page_session", ["until"])
+    for statement in statements(op.get_bind().dialect.name):
+        op.get_bind().exec_driver_sql(statement)
 
 
 def _create_events() -> None:
