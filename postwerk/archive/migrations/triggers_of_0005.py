@@ -1,7 +1,9 @@
-"""The triggers that write the outbox, as migration 0005 makes them. Later migrations replace them; this stays.
+"""The triggers that write the outbox, as migration 0005 makes them: later ones replace them, this stays.
 
 A trigger writes in the transaction of the change it tells of, and no writer of states can forget it. Both
 databases run the same conditions and the same INSERTs.
+
+Whoever has a table copied (SQLite alters some things only so) makes its triggers anew.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import NamedTuple
 
 
 class Trigger(NamedTuple):
-    """`on`: event and table; `when`: its condition; `writes`: a SELECT or VALUES into the columns of event."""
+    """`on`: the change and its table; `when`: condition; `columns`, `values`: the row of `event`."""
 
     name: str
     on: str

@@ -58,6 +58,8 @@ def _create_events() -> None:
     op.create_index("event_by_bulk_send", "event", ["bulk_id", "xid", "id"])
     rare = sa.text("seq = 0")
     op.create_index("event_rare", "event", ["at"], sqlite_where=rare, postgresql_where=rare)
+    of_one = ["bulk_id", "type"]
+    op.create_index("event_rare_of_bulk_send", "event", of_one, sqlite_where=rare, postgresql_where=rare)
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE event ALTER COLUMN xid SET DEFAULT pg_current_xact_id()::text::bigint")
 
