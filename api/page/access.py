@@ -28,7 +28,15 @@ _OPERATE_OR_OWN = (
     "POST /sends/{}/retry-failed",
 )
 # The queue and its messages.
-_QUEUE_READ = ("GET /queue", "GET /live/queue", "GET /operations", "GET /audit", "GET /suppressions")
+_QUEUE_READ = (
+    "GET /queue",
+    "GET /live/queue",
+    "GET /operations",
+    "GET /audit",
+    "GET /suppressions",
+    "GET /events",
+    "GET /live/events",
+)
 _QUEUE_READ_OR_OWN = (
     "GET /messages/{}",
     "GET /live/messages/{}",

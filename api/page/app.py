@@ -6,6 +6,7 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.page import (
+    routes_events,
     routes_lanes,
     routes_login,
     routes_message,
@@ -28,6 +29,7 @@ ROOMS = (
     routes_message,
     routes_operations,
     routes_suppressions,
+    routes_events,
 )
 """In this order addresses are looked for: `/sends/new` would have to stand before `/sends/{bulk_id}`."""
 

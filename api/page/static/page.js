@@ -1,11 +1,13 @@
 // Makes the page live: parts are replaced as they change. Without it the page can be read and used all the same.
 "use strict";
 
+let paused = false;
+
 // Part by part: the server says which elements have changed, by their ids.
 
 function patch(id, html) {
   const old = document.getElementById(id);
-  if (!old || old.contains(document.activeElement?.closest("[data-keep]"))) return;
+  if (paused || !old || old.contains(document.activeElement?.closest("[data-keep]"))) return;
   const holder = document.createElement("template");
   holder.innerHTML = html;
   const fresh = holder.content.firstElementChild;
@@ -112,6 +114,16 @@ function pressed(event) {
   else wanted.click();
 }
 
+// Pause: nothing changes while somebody reads.
+
+function pause(event) {
+  const button = event.target.closest?.("button[data-pause]");
+  if (!button) return;
+  paused = !paused;
+  button.textContent = paused ? "Go on" : "Pause";
+  button.setAttribute("aria-pressed", String(paused));
+}
+
 // Ticks: they stay while rows come and go around them; how many there are is said beside the buttons.
 
 function ticksOf(form) {
@@ -155,5 +167,6 @@ countTicks();
 document.addEventListener("change", tickAll);
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", copy);
+document.addEventListener("click", pause);
 const live = document.querySelector("[data-live]");
 if (live) follow(live.dataset.live);
