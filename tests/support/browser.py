@@ -1,6 +1,6 @@
 """A real browser before a real server: chromium as Debian has it, driven by Playwright.
 
-Use the fixtures `chromium` and `page_at`; tests that do are slow, and are left out where there is no chromium.
+Use the fixtures `chromium` and `page_at`; such tests are slow, and left out where there is no chromium.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small queue to look at: one bulk send whose messages have met with everything, and its mail with a picture."""
+"""A small queue to look at: one bulk send whose messages have met with everything."""
 
 from __future__ import annotations
 
