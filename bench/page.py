@@ -58,7 +58,7 @@ async def _look(queue: SeededQueue) -> Figures:
     """Before the first survey, which a process begins with, and after it."""
     figures: Figures = {}
     for name, path in SCREENS.items():
-        address = path.format(bulk=queue.bulk_ids[0])
+        address = f"http://127.0.0.1{path.format(bulk=queue.bulk_ids[0])}"
         first = await answered(queue.http, address)
         rest = [await answered(queue.http, address) for _ in range(ROUNDS)]
         figures[name] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import TextClause, insert, text, update
 
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.engine import Archive
 from postwerk.archive.tables import AttemptRow, BulkSendRow, MessageRow
-from tests.support.queues import recount, set_message, set_send
+from tests.support.queues import recount, set_send
 from tests.support.seeding import a_content, a_stored_bulk_send
 
 GREYLISTED = "Greylisted, please come back in five minutes"
@@ -38,11 +38,19 @@ async def a_lively_queue(archive: Archive, messages: int = 60, **content: Any) -
         accepted_at=to_microseconds(accepted),
         deadline=to_microseconds(accepted + timedelta(days=5)),
     )
-    for seq in range(1, messages + 1):
-        await set_message(archive, bulk_id, seq, **_changes(seq, now))
+    async with archive.writing() as connection:
+        for seq in range(1, messages + 1):
+            await connection.execute(*_change(bulk_id, seq, _changes(seq, now)))
     await _told(archive, bulk_id, accepted)
     await recount(archive, bulk_id)
     return bulk_id
+
+
+def _change(bulk_id: str, seq: int, changes: dict[str, Any]) -> tuple[TextClause, dict[str, Any]]:
+    """All of them in one transaction."""
+    values = ", ".join(f"{name} = :{name}" for name in changes)
+    statement = text(f"UPDATE message SET {values} WHERE bulk_id = :bulk_id AND seq = :seq")
+    return statement, {**changes, "bulk_id": bulk_id, "seq": seq}
 
 
 def _changes(seq: int, now: datetime) -> dict[str, Any]:
@@ -89,10 +97,10 @@ async def _told(archive: Archive, bulk_id: str, accepted: datetime) -> None:
             )
 
 
-async def set_everywhere(archive: Archive, bulk_id: str, text: str) -> None:
+async def set_everywhere(archive: Archive, bulk_id: str, words: str) -> None:
     """This text is whatever others may say of a send: names, variables, replies, hosts, reasons, metadata."""
-    said = {"name": text, "last_text": text, "last_reason": text, "last_enhanced": text[:20]}
-    whole = {"variables": {text: text, "list": [text]}, "metadata": {text: text}}
+    said = {"name": words, "last_text": words, "last_reason": words, "last_enhanced": words[:20]}
+    whole = {"variables": {words: words, "list": [words]}, "metadata": {words: words}}
     async with archive.writing() as connection:
         await connection.execute(
             update(MessageRow).where(MessageRow.bulk_id == bulk_id).values(**said, **whole)  # type: ignore[arg-type]
@@ -100,10 +108,10 @@ async def set_everywhere(archive: Archive, bulk_id: str, text: str) -> None:
         await connection.execute(
             update(AttemptRow)
             .where(AttemptRow.bulk_id == bulk_id)  # type: ignore[arg-type]
-            .values(text=text, host=text, tls=text, reason=text, stage=text, outcome=text)
+            .values(text=words, host=words, tls=words, reason=words, stage=words, outcome=words)
         )
         await connection.execute(
             update(BulkSendRow)
             .where(BulkSendRow.id == bulk_id)  # type: ignore[arg-type]
-            .values(name=text, reason=text, metadata={text: text})
+            .values(name=words, reason=words, metadata={words: words})
         )
