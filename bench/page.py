@@ -25,7 +25,7 @@ SCREENS = {
     "code=550, 1 in 20,000": "/queue?code=550",
     "reason, 1 in 50,000": "/queue?reason=mailbox_full",
     "part of an address": "/queue?q=user99",
-    "part of an address, none": "/queue?q=nobody.at.all",
+    "part of an address, none": "/queue?q=nobody-at-all",
     "older than an hour": "/queue?older_than=1h",
     "delivered of a send": "/queue?state=delivered&bulk={bulk}",
     "bounced of a send": "/queue?state=bounced&bulk={bulk}",
