@@ -35,7 +35,9 @@ async def test_an_address_is_suppressed_searched_and_taken_off(page_door: Door) 
     assert wrong.said("#address-wrong")
     assert wrong.tree.css_first("#address").attributes["value"] == "no address"
 
-    done = await browser.post("/suppressions", {"token": _token(wrong), "address": "Ada@GMX.de", "reason": "manual"})
+    done = await browser.post(
+        "/suppressions", {"token": _token(wrong), "address": "Ada@GMX.de", "reason": "manual"}
+    )
     assert "gets no mail any more" in done.notice
     again = await browser.post("/suppressions", {"token": _token(done), "address": "ada@gmx.de"})
     assert "already" in again.notice
