@@ -50,6 +50,8 @@ class Streams:
         self._stopping = asyncio.Event()
         self._reading = asyncio.Semaphore(READERS)
         self._newest = START
+        self.opened = 0
+        """So many since the process began."""
         self._asked = float("-inf")
 
     def stop(self) -> None:
@@ -69,6 +71,7 @@ class Streams:
         """
         if not self._slots.enter(who):
             raise TooManyStreams
+        self.opened += 1
         return EventStream(self, _Follower(self, wanted, cursor, is_welcome), lambda: self._slots.leave(who))
 
     async def page(self, wanted: Wanted, cursor: Cursor) -> Page:
