@@ -22,6 +22,7 @@ from postwerk.sandbox.reader import Reader
 from postwerk.sandbox.sandbox import Sandbox
 from postwerk.sandbox.session import Session
 from postwerk.sandbox.web import web_app
+from postwerk.sandbox.wire import written_address
 
 _BACKLOG = 2048
 _LONGEST_GOODBYE_SECONDS = 2
@@ -35,7 +36,9 @@ async def serve(config: SandboxConfig, ready: Callable[[str], None]) -> None:
         _ledger_path(config) as path,
     ):
         async with _both_doors(config, path, smtp, http):
-            ready(f"sandbox ready smtp={_address(smtp)} http=http://{_address(http)}")
+            ready(
+                f"sandbox ready smtp={written_address(smtp.getsockname())} http=http://{written_address(http.getsockname())}"
+            )
             await _until_told_to_stop()
 
 
@@ -99,11 +102,6 @@ def _ledger_path(config: SandboxConfig) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="postwerk-sandbox-") as folder:
         yield Path(folder) / "ledger.sqlite"
-
-
-def _address(door: socket.socket) -> str:
-    host, port = door.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _until_told_to_stop() -> None:
