@@ -24,6 +24,8 @@ class SandboxConfig:
     """0 chooses a free one; the ready line names it."""
     http_port: int = 8025
     """0 chooses a free one; the ready line names it."""
+    http_name: tuple[str, ...] = ()
+    """Names of this host that pages may be asked for under, besides those of loopback."""
     ledger: Path | None = None
     """The SQLite file of everything taken; without one it is a temporary file that goes with the process."""
     max_connections: int | None = None
@@ -63,6 +65,13 @@ class SandboxConfig:
             raise ConfigurationError("max_message_bytes must be at least 1")
         if min(self.ack_delay, self.greylist_for) < timedelta(0):
             raise ConfigurationError("a delay cannot be negative")
+
+    @property
+    def http_names(self) -> frozenset[str] | None:
+        """Names the HTTP door answers to; None: to any, as it listens beyond this machine."""
+        if not self.http_name and not _is_loopback(self.host):
+            return None
+        return frozenset(name.lower() for name in (*self.http_name, self.host))
 
 
 def _is_loopback(host: str) -> bool:

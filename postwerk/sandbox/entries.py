@@ -15,7 +15,7 @@ NO_REPLY = "dot seen, no reply"
 REFUSED = "refused"
 ABANDONED = "abandoned"
 
-# Letters in both cases one by one: with re.IGNORECASE it takes twice as long, and this is done for every mail.
+# Letters in both cases one by one: with re.IGNORECASE it takes twice as long, for every mail.
 _NAMED = re.compile(
     rb"\n(?:([Mm][Ee][Ss][Ss][Aa][Gg][Ee]-[Ii][Dd])|([Ss][Uu][Bb][Jj][Ee][Cc][Tt])|[Ff][Rr][Oo][Mm]):([^\r\n]*)"
 )
@@ -83,7 +83,7 @@ class Conversation:
     client: str
     """Address and port."""
     said: str
-    """The greeting as the client said it, such as "EHLO mx.example.com"; empty when it was turned away before."""
+    """Its greeting, such as "EHLO mx.example.com"; empty when it was turned away before."""
     login: str
     """The user it logged in as; empty without AUTH."""
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from postwerk.sandbox import deleting, tables
 from postwerk.sandbox.contacts import Contacts
-from postwerk.sandbox.entries import Abandoned, Conversation, Refused, Taken
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Conversation, Refused, Taken
 from postwerk.sandbox.news import News
 from postwerk.sandbox.reference import Reference
 
@@ -41,6 +41,15 @@ class Tally:
     verdicts: Counter[str] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
     abandoned: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As JSON tells it: how many of each state, and the refusals by code."""
+        return {
+            "accepted": self.verdicts[ACCEPTED],
+            "no_reply": self.verdicts[NO_REPLY],
+            "refused": {str(code): number for code, number in sorted(self.refused.items())},
+            "abandoned": self.abandoned,
+        }
 
     def add(self, entry: Entry) -> None:
         if isinstance(entry, Taken):

@@ -1,10 +1,10 @@
-"""What one line of the inbox is called: `12` a mail that was taken, `r4` a refusal, `a2` a transaction given up."""
+"""What a line of the inbox is called: `12` a mail that was taken, `r4` a refusal, `a2` one given up."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
 Kind = Literal["message", "refusal", "abandoned"]
 KINDS: tuple[Kind, ...] = ("message", "refusal", "abandoned")
@@ -31,4 +31,4 @@ class Reference:
     @classmethod
     def parse(cls, written: str) -> Self | None:
         match = _WRITTEN.fullmatch(written)
-        return cls(cast(Kind, _KINDS[match[1]]), int(match[2])) if match else None
+        return cls(_KINDS[match[1]], int(match[2])) if match else None

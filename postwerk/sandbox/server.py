@@ -15,13 +15,14 @@ from pathlib import Path
 import uvicorn
 
 from postwerk.errors import ConfigurationError
-from postwerk.sandbox.asgi import App
 from postwerk.sandbox.config import SandboxConfig
+from postwerk.sandbox.inbox_reader import InboxReader
 from postwerk.sandbox.ledger import Ledger
 from postwerk.sandbox.reader import Reader
 from postwerk.sandbox.sandbox import Sandbox
 from postwerk.sandbox.session import Session
-from postwerk.sandbox.web import web_app
+from postwerk.sandbox.web.app import web_app
+from postwerk.sandbox.web.asgi import App
 from postwerk.sandbox.wire import written_address
 
 _BACKLOG = 2048
@@ -47,12 +48,12 @@ async def _both_doors(
     config: SandboxConfig, path: Path, smtp: socket.socket, http: socket.socket
 ) -> AsyncIterator[None]:
     try:
-        ledger, reader = Ledger(path), Reader(path)
+        ledger, reader, inbox = Ledger(path), Reader(path), InboxReader(path)
     except sqlite3.Error as error:
         raise ConfigurationError(f"cannot keep the ledger in {path}: {error}") from error
     sandbox = Sandbox(config, ledger)
     mail_door = await asyncio.get_running_loop().create_server(lambda: Session(sandbox), sock=smtp)
-    web_door = _WebServer(_web_config(web_app(sandbox, reader)))
+    web_door = _WebServer(_web_config(web_app(sandbox, reader, inbox)))
     web = asyncio.create_task(web_door.serve(sockets=[http]))
     try:
         yield
@@ -61,11 +62,13 @@ async def _both_doors(
         # Who waits for a 250 gets it: the message is ours, and without the reply it would be sent again.
         await ledger.flush()
         sandbox.late_bounces.close()
+        ledger.news.close()
         sandbox.say_goodbye()
         web_door.should_exit = True
         await asyncio.wait([web], timeout=_LONGEST_GOODBYE_SECONDS)
         await ledger.close()
         await reader.close()
+        await inbox.close()
 
 
 def _web_config(app: App) -> uvicorn.Config:

@@ -295,7 +295,7 @@ class Session(Wire):
         return answer
 
     def _written_conversation(self) -> int:
-        """The number under which the ledger has this connection; written once it has something to say of it."""
+        """The number under which the ledger knows this connection; written with its first entry."""
         ledger = self._sandbox.ledger
         if self._conversation[1] != ledger.clears:
             self._conversation = (ledger.next_conversation(), ledger.clears)
