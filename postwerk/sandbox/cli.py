@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         "--http-port", type=int, default=8025, help="0 chooses a free one (default: %(default)s)"
     )
     parser.add_argument(
+        "--pop3-port", type=int, metavar="N", help="offer POP3 too, 0 chooses a free one; loopback only"
+    )
+    parser.add_argument(
         "--http-name",
         action="append",
         default=[],
@@ -130,6 +133,7 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         host=given.host,
         smtp_port=given.smtp_port,
         http_port=given.http_port,
+        pop3_port=given.pop3_port,
         http_name=tuple(given.http_name),
         ledger=given.ledger,
         max_connections=given.max_connections,

@@ -13,6 +13,7 @@ from typing import TypeVar
 from postwerk.sandbox import full_text, tables
 from postwerk.sandbox.conversations import TRIES, Facts, Try, read_facts
 from postwerk.sandbox.inbox_rows import Entry, says, select
+from postwerk.sandbox.maildrop import DROPS, Drop, recipients_of
 from postwerk.sandbox.paging import Cursor, Page, Patience, page_of
 from postwerk.sandbox.reference import KINDS, Kind, Reference
 from postwerk.sandbox.search import Term, needs_the_mails
@@ -82,6 +83,12 @@ class InboxReader:
         return await self._in_thread(
             lambda: [Try(*row) for row in self._database.execute(TRIES, (rcpt_to,))] if rcpt_to else []
         )
+
+    async def drops(self, user: str) -> list[Drop]:
+        """The mails a POP3 user sees, oldest first."""
+        pattern = recipients_of(user)
+        newest = await self._in_thread(lambda: self._database.execute(DROPS, (pattern,)).fetchall())
+        return [Drop(*row) for row in reversed(newest)]
 
     def _page(self, terms: Sequence[Term], before: Cursor, limit: int) -> Page:
         patience = Patience()

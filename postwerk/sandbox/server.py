@@ -1,4 +1,4 @@
-"""One sandbox process: two doors, one ledger, and a clean end."""
+"""One sandbox process: its doors, one ledger, and a clean end."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from postwerk.errors import ConfigurationError
 from postwerk.sandbox.config import SandboxConfig
 from postwerk.sandbox.inbox_reader import InboxReader
 from postwerk.sandbox.ledger import Ledger
+from postwerk.sandbox.pop3 import Pop3Server
 from postwerk.sandbox.reader import Reader
 from postwerk.sandbox.sandbox import Sandbox
 from postwerk.sandbox.session import Session
@@ -34,18 +35,23 @@ async def serve(config: SandboxConfig, ready: Callable[[str], None]) -> None:
     with (
         _listening(config.host, config.smtp_port) as smtp,
         _listening(config.host, config.http_port) as http,
+        _listening_if_asked(config.host, config.pop3_port) as pop3,
         _ledger_path(config) as path,
     ):
-        async with _both_doors(config, path, smtp, http):
-            ready(
-                f"sandbox ready smtp={written_address(smtp.getsockname())} http=http://{written_address(http.getsockname())}"
-            )
+        async with _doors(config, path, smtp, http, pop3):
+            ready(_ready_line(smtp, http, pop3))
             await _until_told_to_stop()
 
 
+def _ready_line(smtp: socket.socket, http: socket.socket, pop3: socket.socket | None) -> str:
+    mail, web = written_address(smtp.getsockname()), written_address(http.getsockname())
+    fetching = f" pop3={written_address(pop3.getsockname())}" if pop3 else ""
+    return f"sandbox ready smtp={mail} http=http://{web}{fetching}"
+
+
 @asynccontextmanager
-async def _both_doors(
-    config: SandboxConfig, path: Path, smtp: socket.socket, http: socket.socket
+async def _doors(
+    config: SandboxConfig, path: Path, smtp: socket.socket, http: socket.socket, pop3: socket.socket | None
 ) -> AsyncIterator[None]:
     try:
         ledger, reader, inbox = Ledger(path), Reader(path), InboxReader(path)
@@ -56,7 +62,8 @@ async def _both_doors(
     web_door = _WebServer(_web_config(web_app(sandbox, reader, inbox)))
     web = asyncio.create_task(web_door.serve(sockets=[http]))
     try:
-        yield
+        async with Pop3Server(inbox, ledger).listening(pop3) if pop3 else nullcontext():
+            yield
     finally:
         mail_door.close()
         # Who waits for a 250 gets it: the message is ours, and without the reply it would be sent again.
@@ -95,6 +102,15 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         ) from error
     with door:
         door.setblocking(False)
+        yield door
+
+
+@contextmanager
+def _listening_if_asked(host: str, port: int | None) -> Iterator[socket.socket | None]:
+    if port is None:
+        yield None
+        return
+    with _listening(host, port) as door:
         yield door
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
 
 Headers = Mapping[bytes, bytes]
 
@@ -21,7 +23,7 @@ class Guard:
 
     def knows_host(self, headers: Headers) -> bool:
         """A name that somebody else's DNS made point here is not one of ours (DNS rebinding)."""
-        host = _host_of(b"//" + headers.get(b"host", b""))
+        host = _host_of(headers.get(b"host", b""))
         if host is None:
             return False
         return self._names is None or host in self._names or is_loopback_name(host)
@@ -46,8 +48,6 @@ def is_loopback_name(host: str) -> bool:
 
 
 def _host_of(written: bytes) -> str | None:
-    """The host of `//host:port` in lower case; None when it cannot be read as one."""
-    try:
-        return urlsplit(written.decode("ascii")).hostname
-    except ValueError:
-        return None
+    """The host of `host:port` in lower case; None when it cannot be read as one."""
+    match = _HOST.fullmatch(written.decode("latin-1").lower())
+    return match[1].strip("[]") if match else None
