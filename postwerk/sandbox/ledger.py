@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 # SQLite takes at most 32,766 parameters in one statement.
 _ROWS_A_STATEMENT = 512
+_DELETED_AT_ONCE = 2000
 
 _REFUSAL = attrgetter("at", "recipient", "attempt", "stage", "code", "text", "mail_from", "conversation")
 _ABANDONED = attrgetter("at", "recipient", "attempt", "stage", "mail_from", "conversation")
@@ -117,9 +119,12 @@ class Ledger:
 
     async def delete(self, references: Sequence[Reference]) -> int:
         """Take single rows out; the number of those that were there. What is not there is passed over."""
+        count = 0
+        for part in _parts(references, _DELETED_AT_ONCE):  # between them mail is taken
+            async with self._turn:
+                count += await self._in_thread(partial(deleting.delete, self._database, part))
         async with self._turn:
             await self._write_pending()
-            count = await self._in_thread(lambda: deleting.delete(self._database, references))
             self.tally = await self._in_thread(self._counted)
         self.news.tell()
         return count
@@ -177,8 +182,7 @@ class Ledger:
     def _insert(self, table: str, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
         # One statement for many rows gives up the interpreter lock once instead of once a row. Beside a busy
         # event loop, asking for it back can cost a whole switch interval each time.
-        for start in range(0, len(rows), _ROWS_A_STATEMENT):
-            part = rows[start : start + _ROWS_A_STATEMENT]
+        for part in _parts(rows, _ROWS_A_STATEMENT):
             self._database.execute(tables.insert(table, columns, len(part)), list(chain.from_iterable(part)))
 
     def _counted(self) -> Tally:
@@ -205,3 +209,7 @@ def _rows_of(entry: Taken) -> list[tuple[Any, ...]]:
         (entry.id + offset, entry.at, entry.mail_from, recipient, attempt, *shared, *later)
         for offset, (recipient, attempt) in enumerate(entry.recipients)
     ]
+
+
+def _parts(whole: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (whole[start : start + most] for start in range(0, len(whole), most))

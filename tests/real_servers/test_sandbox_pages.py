@@ -51,6 +51,8 @@ def test_the_tabs_of_a_mail_show_its_sides(sandbox: SandboxProcess, rich: int) -
     }
 
     assert f'<iframe sandbox src="/messages/{rich}/html"' in tabs["html"]
+    assert '<a href="https://example.de/bestätigen?a=1&amp;b=2" rel="noopener' in tabs["html"]
+    assert "javascript:" not in tabs["html"]
     assert 'href="https://example.de/a?b=1&amp;c="' in tabs["text"]
     assert "<td>Jürgen Müller &lt;j@example.de&gt;<details>" in tabs["headers"]
     assert "=?utf-8?" in tabs["headers"]

@@ -105,6 +105,7 @@ def test_every_page_carries_the_safe_headers(sandbox: SandboxProcess) -> None:
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin", "else browsers send our forms as from nowhere"
         assert headers["x-content-type-options"] == "nosniff"
 
 

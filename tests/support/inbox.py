@@ -16,10 +16,12 @@ def rich_mail(subject: str = "Grüße aus Köln") -> bytes:
     mail["Subject"] = subject
     mail["Message-ID"] = "<rich@example.de>"
     mail.set_content("Hallo, lies https://example.de/a?b=1&c=<2>.\n")
-    mail.add_alternative('<h1>Frühling</h1><img src="cid:logo@x"><script>alert(1)</script>', subtype="html")
-    html = mail.get_payload()[1]
-    assert isinstance(html, EmailMessage)
-    html.add_related(PICTURE, "image", "png", cid="<logo@x>", filename="logo.png")
+    html = '<h1>Frühling</h1><img src="cid:logo@x"><script>alert(1)</script>'
+    links = '<a href="https://example.de/bestätigen?a=1&b=2">Ja</a><a href="javascript:alert(1)">Nein</a>'
+    mail.add_alternative(html + links, subtype="html")
+    markup = mail.get_payload()[1]
+    assert isinstance(markup, EmailMessage)
+    markup.add_related(PICTURE, "image", "png", cid="<logo@x>", filename="logo.png")
     mail.add_attachment(b"%PDF-1.4", maintype="application", subtype="pdf", filename="Rechnung März.pdf")
     mail.add_attachment(b"a,b\n", maintype="text", subtype="csv", filename='../../"etc"/\u202epass;wd.csv')
     return mail.as_bytes(policy=SMTP)

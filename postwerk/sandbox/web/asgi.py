@@ -21,7 +21,8 @@ _SAFE = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "x-dns-prefetch-control": "off",
-    "referrer-policy": "no-referrer",
+    # Not no-referrer: with that, browsers send our own forms with `Origin: null`, as from nowhere.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from postwerk.sandbox.conversations import Facts, Try
+from postwerk.sandbox.html_links import links_of
 from postwerk.sandbox.inbox_rows import Entry
 from postwerk.sandbox.mail import Attachment, Mail, read_headers
 from postwerk.sandbox.web import layout
@@ -53,19 +54,29 @@ def view_of(shown: Shown, view: str) -> str:
 
 
 def _frame(entry: Entry, mail: Mail) -> str:
-    # An empty sandbox attribute forbids scripts, forms and our origin, the policy of the frame the web.
-    remote = _NOT_LOADED if _REMOTE.search(mail.html or "") else ""
+    # An empty sandbox attribute forbids scripts, forms and our origin, the policy of what is in it the web.
+    html = mail.html or ""
+    frame = f'<iframe sandbox src="/messages/{entry.reference}/html" title="The mail as HTML"></iframe>'
+    return f"{_NOT_LOADED if _REMOTE.search(html) else ''}{frame}{_links(links_of(html))}"
+
+
+def _links(addresses: Sequence[str]) -> str:
+    if not addresses:
+        return ""
+    items = "".join(f"<li>{_link(escape(address))}</li>" for address in addresses)
     return (
-        f'{remote}<iframe sandbox src="/messages/{entry.reference}/html" title="The mail as HTML"></iframe>'
+        f'<details class="links"><summary>Links in it: {len(addresses)}</summary><ol>{items}</ol></details>'
     )
+
+
+def _link(address: str) -> str:
+    return f'<a href="{address}" rel="noopener noreferrer nofollow" target="_blank">{address}</a>'
 
 
 def _with_links(text: str) -> str:
     pieces, end = [], 0
     for match in _ADDRESS.finditer(text):
-        address = escape(match[0])
-        pieces.append(escape(text[end : match.start()]))
-        pieces.append(f'<a href="{address}" rel="noopener noreferrer nofollow" target="_blank">{address}</a>')
+        pieces += [escape(text[end : match.start()]), _link(escape(match[0]))]
         end = match.end()
     return "".join([*pieces, escape(text[end:])])
 
