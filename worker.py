@@ -44,6 +44,7 @@ from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
 from postwerk.observe import log
+from postwerk.observe.metrics import registry as metrics
 from postwerk.settings import Settings, load_settings
 from postwerk.smtp.pool import ConnectionPool
 from postwerk.smtp.relay import RelayConfig
@@ -187,14 +188,18 @@ async def reach_temporal(stop: asyncio.Event) -> Client | None:
     return None
 
 
-async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; then finish the running transactions."""
+async def run(settings: Settings, number: int = 0) -> None:
+    """Work until SIGTERM or SIGINT; then finish the running transactions.
+
+    `number`: which of several processes this is.
+    """
     # Some thousand short-lived objects a second would have the collector walk everything all the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for told in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(told, stop.set)
+    serve_metrics(settings, number)
     relay = settings.relay()
     async with open_parts(settings, relay) as parts:
         client = await reach_temporal(stop)
@@ -211,9 +216,16 @@ async def run(settings: Settings) -> None:
         await asyncio.gather(reconciling, return_exceptions=True)  # the archive closes next
 
 
+def serve_metrics(settings: Settings, number: int) -> None:
+    """Each process of `--processes` on the next port. Raises ConfigurationError."""
+    port = settings.worker_metrics_port
+    metrics.serve(settings.worker_metrics_host, port and port + number)
+
+
 def run_processes(count: int) -> int:
     """One process a core: each is a whole worker, and they share nothing but the stores."""
-    children = [subprocess.Popen([sys.executable, "-m", "worker"]) for _ in range(count)]
+    command = [sys.executable, "-m", "worker", "--number"]
+    children = [subprocess.Popen([*command, str(number)]) for number in range(count)]
 
     def pass_on(number: int, _frame: object) -> None:
         for child in children:
@@ -227,6 +239,7 @@ def run_processes(count: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description="Carries mail.")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes (default 1)")
+    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.processes > 1:
         return run_processes(arguments.processes)
@@ -234,7 +247,7 @@ def main() -> int:
         settings = load_settings()
         log.configure_logging(settings.log_level)
         compile_workflows()
-        uvloop.run(run(settings))
+        uvloop.run(run(settings, arguments.number))
     except (PostwerkError, RuntimeError) as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -18,6 +18,7 @@ from postwerk.contracts.options import AutoPause
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import MessageState
 from postwerk.observe import log
+from postwerk.observe.metrics.sending import PAUSES
 
 LOOK_SECONDS = 0.2
 
@@ -78,6 +79,7 @@ class BulkWatch:
         """At once in this process; for all others as soon as the workflow has recorded it."""
         if self._permission.deny(bulk_id):
             log.bulk_paused(bulk_id, reason)
+            PAUSES.inc()
             root = (activity.info().workflow_id or "").partition("/")[0]
             await activity.client().get_workflow_handle(root).signal("hold", HoldSignal(reason=reason))
 

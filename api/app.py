@@ -35,6 +35,7 @@ from api.routes import (
     inbound,
     lanes,
     messages,
+    metrics,
     operations,
     queue,
     schedules,
@@ -80,6 +81,7 @@ _ROOMS = (
     unsubscribing,
     api_keys,
     health,
+    metrics,
 )
 
 
@@ -172,6 +174,7 @@ def _config(settings: Settings) -> ApiConfig:
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
         docs=settings.docs,
+        metrics_open=settings.metrics_open,
         open_on_loopback=settings.open_on_loopback,
         calls_per_minute=settings.calls_per_minute,
         uploads_at_once=settings.uploads_at_once,

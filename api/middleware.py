@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import loggable, unexpected
+from postwerk.observe.metrics.calls import NO_ROUTE, answered
 
 _TAKEN_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 _HEADERS = {
@@ -37,12 +39,12 @@ class Envelope:
         request = Request(scope, receive)
         request_id = _request_id(request)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        began, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 _dress(MutableHeaders(scope=message), request_id, scope["path"])
             await send(message)
 
@@ -50,8 +52,15 @@ class Envelope:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  the last line: the caller gets a problem document
             answer = await unexpected(request, error)
-            if not started:
+            if not status:
                 await answer(scope, receive, send_with_headers)
+        finally:
+            answered(scope["method"], _route(scope), status, time.perf_counter() - began)
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route it took: a path may hold an address."""
+    return getattr(scope.get("route"), "path_format", NO_ROUTE)
 
 
 def _request_id(request: Request) -> str:
