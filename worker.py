@@ -19,12 +19,14 @@ from typing import Any
 
 import uvloop
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bulks import BulkActivities
 from activities.coalescing import CoalescingActivities
 from activities.delivery import DeliveryActivities
+from activities.in_log import WorkflowInLog
 from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
 from activities.operations import OperationActivities
@@ -51,6 +53,8 @@ from postwerk.smtp.relay import RelayConfig
 from workflows.client import connect, register_search_attributes
 from workflows.names import messages_queue
 from workflows.registered import BULK_WORKFLOWS, MESSAGE_WORKFLOWS
+from workflows.runtime import core_runtime
+from workflows.tracing import start_tracing
 
 HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""
@@ -135,6 +139,7 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
     ]
     usual: dict[str, Any] = {
         "activities": activities,
+        "interceptors": [WorkflowInLog()],
         "max_cached_workflows": CACHED_WORKFLOWS,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
@@ -171,12 +176,12 @@ def compile_workflows() -> None:
     compileall.compile_dir(Path(__file__).parent / "workflows", quiet=2)
 
 
-async def reach_temporal(stop: asyncio.Event) -> Client | None:
+async def reach_temporal(stop: asyncio.Event, runtime: Runtime) -> Client | None:
     """A client, as soon as Temporal answers; None when the worker is told to stop before."""
     pause = 1.0
     while not stop.is_set():
         try:
-            client = await connect()
+            client = await connect(runtime=runtime)
             await register_search_attributes(client)
         except (RPCError, RuntimeError) as error:
             log.temporal_away(error, pause)
@@ -200,9 +205,12 @@ async def run(settings: Settings, number: int = 0) -> None:
     for told in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(told, stop.set)
     serve_metrics(settings, number)
+    runtime = core_runtime(settings.temporal_metrics(number))
+    if settings.traces:
+        start_tracing("postwerk-worker", settings.traces_ratio)
     relay = settings.relay()
     async with open_parts(settings, relay) as parts:
-        client = await reach_temporal(stop)
+        client = await reach_temporal(stop, runtime)
         if client is None:
             return
         # Also here: what an API stored is started even when that API never comes back.
@@ -245,7 +253,7 @@ def main() -> int:
         return run_processes(arguments.processes)
     try:
         settings = load_settings()
-        log.configure_logging(settings.log_level)
+        log.configure_logging(settings.log_level, settings.log_format)
         compile_workflows()
         uvloop.run(run(settings, arguments.number))
     except (PostwerkError, RuntimeError) as error:

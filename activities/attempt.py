@@ -23,8 +23,9 @@ from postwerk.contracts.orders import SendBatchInput
 from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import MessageState
 from postwerk.errors import ContentError
-from postwerk.observe import log
+from postwerk.observe import log, tracing
 from postwerk.rules.next_wait import next_wait
+from postwerk.rules.providers import provider_label
 from postwerk.rules.reply_class import Decision, Effect, classify
 from postwerk.rules.retry_schedule import is_over, next_attempt_at
 from postwerk.rules.sending_window import is_closed
@@ -180,6 +181,8 @@ class Attempt:
             exchange.stage,
             code,
         )
+        provider, relay = provider_label(self._order.batch.lane), self._run.route.desk.relay
+        tracing.transaction(provider, relay, decision.effect, exchange, always=self._order.urgent)
         return decision
 
     async def _record_unmade(self, mark: asyncio.Future[bool], error: ContentError, started: float) -> None:

@@ -29,9 +29,10 @@ from postwerk.contracts.orders import BatchOrder, Counts, SendBatchInput, Settle
 from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import OPEN_STATES, MessageState
 from postwerk.errors import NotFound
-from postwerk.observe import log
+from postwerk.observe import log, tracing
 from postwerk.observe.metrics import sending
 from postwerk.observe.metrics.sending import Delay
+from postwerk.rules.providers import provider_label
 from postwerk.rules.reply_class import BulkEffect, classify
 from postwerk.rules.reply_words import plain_words
 from postwerk.smtp.pool import Lease
@@ -86,6 +87,7 @@ class DeliveryActivities:
                 count_delay(order.batch, Delay.WINDOW)
                 raise deferred_until("outside its sending window", closed_until, order.deadline, clock)
             route = self._route(order, bulk, clock)
+            tracing.batch(provider_label(order.batch.lane), route.desk.relay, order.batch.messages)
             await self._wait_for_relay(order, clock, route.desk)
             carriage = Carriage(BatchRun(self._parts, order, bulk, route, clock))
             try:
