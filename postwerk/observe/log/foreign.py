@@ -49,9 +49,9 @@ def silence(*names: str) -> None:
 
 def as_call(_logger: Any, _name: str, event: EventDict) -> EventDict:
     """uvicorn's access line in fields."""
-    record: logging.LogRecord = event["_record"]
-    if record.name == ACCESS and isinstance(record.args, tuple) and len(record.args) == 5:
-        client, method, path, _version, status = record.args
+    arguments = event.pop("positional_args", None)
+    if event["_record"].name == ACCESS and isinstance(arguments, tuple) and len(arguments) == 5:
+        client, method, path, _version, status = arguments
         event.update(event="call answered", method=method, path=path, status=status)
         event["client"] = str(client).rpartition(":")[0]
     return event

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from postwerk.observe.log.foreign import as_call, as_place, with_place, with_trace, without_addresses
 
@@ -18,9 +18,24 @@ _THEIR_OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 def configure_logging(level: str, log_format: LogFormat = "auto") -> None:
     """Everybody's lines, ours and those of libraries, take one way; control characters come out escaped."""
-    handler = logging.StreamHandler(sys.stderr)
+    logging.basicConfig(handlers=[handler_on(sys.stderr, log_format)], level=level, force=True)
+    for name in _THEIR_OWN_HANDLERS:
+        logger = logging.getLogger(name)
+        if logger.handlers:  # none: it has none, or is to say nothing
+            logger.handlers, logger.propagate = [], True
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # The SDK logs each retried activity with its failure; the archive has that as attempts.
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+
+
+def handler_on(stream: TextIO, log_format: LogFormat) -> logging.Handler:
+    """One line for each record, or some for one with an exception on a terminal."""
+    terminal = stream.isatty()
+    text = terminal if log_format == "auto" else log_format == "text"
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         ProcessorFormatter(
+            pass_foreign_args=True,
             foreign_pre_chain=[
                 structlog.stdlib.add_log_level,
                 structlog.contextvars.merge_contextvars,
@@ -33,25 +48,19 @@ def configure_logging(level: str, log_format: LogFormat = "auto") -> None:
                 with_trace,
                 as_place,
                 ProcessorFormatter.remove_processors_meta,
-                _for_people() if is_text(log_format) else structlog.processors.JSONRenderer(),
+                *((_for_people(terminal),) if text else (_in_order, structlog.processors.JSONRenderer())),
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
-    for name in _THEIR_OWN_HANDLERS:
-        logger = logging.getLogger(name)
-        if logger.handlers:  # none: it has none, or is to say nothing
-            logger.handlers, logger.propagate = [], True
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    # The SDK logs each retried activity with its failure; the archive has that as attempts.
-    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+    return handler
 
 
-def is_text(log_format: LogFormat) -> bool:
-    return sys.stderr.isatty() if log_format == "auto" else log_format == "text"
+def _in_order(_logger: Any, _name: str, event: EventDict) -> EventDict:
+    """When, how bad and what come first: people read JSON too."""
+    return {name: event[name] for name in ("timestamp", "level", "event") if name in event} | dict(event)
 
 
-def _for_people() -> Processor:
+def _for_people(terminal: bool) -> Processor:
     return structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+        colors=terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
