@@ -31,7 +31,7 @@ def test_the_packages_of_the_extra_are_not_loaded_while_traces_are_off() -> None
     """By a process of its own: this one may have them for other tests."""
     code = (
         "import sys, worker, api.app, workflows.client\n"
-        "print([one for one in sys.modules if one.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
+        "print([x for x in sys.modules if x.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
