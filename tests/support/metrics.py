@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from postwerk.observe.metrics import calls, journal, queue, returned, sending
+from postwerk.observe.metrics import calls, journal, returned, sending
 from postwerk.observe.metrics.queue import EVERYTHING, QueueCollector
 
 _ROOMS = (calls, journal, returned, sending)
@@ -24,11 +25,11 @@ class Known(NamedTuple):
     labels: tuple[str, ...]
 
 
+@lru_cache(maxsize=1)
 def known_metrics() -> dict[str, Known]:
     found = [_of_wrapper(one) for one in _wrappers()]
     for metric in QueueCollector(EVERYTHING).collect():
         found.append(Known(metric.name, metric.type, tuple(metric.samples[0].labels)))
-    assert queue.MESSAGES
     return {one.name: one for one in found}
 
 
