@@ -21,6 +21,7 @@ from postwerk.observe.log.foreign import clean_access_lines, silence
 from postwerk.observe.log.logger import about
 from postwerk.observe.log.reconciling import (
     not_reconciled,
+    stands_still,
     workflow_failed,
     workflow_lost,
     workflow_terminated,
@@ -88,6 +89,7 @@ __all__ = [
     "schema_is_wrong",
     "sender_told",
     "silence",
+    "stands_still",
     "temporal_away",
     "worker_started",
     "worker_stopping",

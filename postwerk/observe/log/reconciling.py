@@ -20,3 +20,8 @@ def workflow_failed(bulk_id: str) -> None:
 
 def not_reconciled(what: str, error: BaseException) -> None:
     sentence.warning("reconciling failed, tried again soon", what=what, error=type(error).__name__)
+
+
+def stands_still(bulk_id: str, words: str) -> None:
+    """Nothing of it has moved for long, and nothing is known that ends by itself."""
+    sentence.warning("a bulk send stands still", bulk=bulk_id, reason=words)
