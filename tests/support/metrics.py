@@ -11,7 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from postwerk.observe.metrics import calls, journal, returned, sending
 from postwerk.observe.metrics.queue import EVERYTHING, QueueCollector
+from postwerk.observe.metrics.registry import exposition
 
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""Value by name and sorted labels."""
 _ROOMS = (calls, journal, returned, sending)
 _SUFFIX = {"counter": "_total"}
 _PARTS_OF_HISTOGRAM = ("_bucket", "_sum", "_count")
@@ -46,8 +49,8 @@ def asked_for(expression: str) -> set[str]:
     return set(re.findall(r"\bpostwerk_\w+", expression))
 
 
-def told(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """What a scrape says: value by name and sorted labels."""
+def told(text: str) -> Series:
+    """What a scrape says."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -58,6 +61,22 @@ def told(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 def value(text: str, name: str, **labels: str) -> float:
     """Zero for a series that is not told."""
     return told(text).get((name, tuple(sorted(labels.items()))), 0.0)
+
+
+class Growth:
+    """How much this process's counters have grown since it was made."""
+
+    def __init__(self) -> None:
+        self._before = told(exposition().decode())
+
+    def of(self, name: str, **labels: str) -> float:
+        """Of all series of that name with these labels together."""
+        return _sum(told(exposition().decode()), name, labels) - _sum(self._before, name, labels)
+
+
+def _sum(series: Series, name: str, labels: dict[str, str]) -> float:
+    wanted = labels.items()
+    return sum(number for (one, its), number in series.items() if one == name and wanted <= dict(its).items())
 
 
 def _wrappers() -> list[MetricWrapperBase]:
