@@ -48,6 +48,7 @@ _SEND_OR_READ = (
     "GET /v1/domains/{}/check",
 )
 _READ = (
+    "GET /metrics",
     "GET /v1/queue/messages",
     "GET /v1/queue/count",
     "GET /v1/queue/summary",

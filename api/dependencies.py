@@ -20,6 +20,7 @@ from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.schedule_keeping import ScheduleKeeper
+from api.standing import StandingMemory
 from api.starting import Starter
 from api.taking.files import FileLimits
 from api.waking import Waker
@@ -46,6 +47,8 @@ class ApiConfig:
     temporal_ui_url: str = ""
     docs: bool | None = None
     """Serve /docs; None: to this machine only."""
+    metrics_open: bool = False
+    """Whoever reaches the API may read its metrics."""
     open_on_loopback: bool = False
     """This machine itself needs no key, even when there are keys."""
     calls_per_minute: int = 30_000
@@ -101,6 +104,7 @@ class Parts:
         self.uploads = UploadSlots(config.uploads_at_once)
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
+        self.standing = StandingMemory(archive, self.workers)
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
         self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -31,9 +30,8 @@ from postwerk.archive.queue_counts import count_meant
 from postwerk.archive.queue_filter import UNDER_WAY, sends_in_question
 from postwerk.contracts.queue import OperationState, QueueFilter, Verb
 from postwerk.contracts.states import ENDED, MessageState
+from postwerk.observe import log
 from workflows.client import start_operation
-
-log = logging.getLogger("postwerk.api")
 
 SMALL = 500
 """So many messages are changed within the call."""
@@ -140,9 +138,7 @@ class Operator:
             async with asyncio.timeout(PATIENCE):
                 await start_operation(self._client, operation_id, task_queue=self._task_queue)
         except TEMPORAL_AWAY as error:
-            log.warning(
-                "temporal away: %s is left to the reconciler (%s)", operation_id, type(error).__name__
-            )
+            log.left_to_reconciler("operation", operation_id, error)
 
     async def close(self) -> None:
         """End what runs in the background."""

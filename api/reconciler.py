@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,10 +21,9 @@ from postwerk.archive.schedules import give_up_model, unused_models
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
+from postwerk.observe import log
 from workflows.client import start_operation
 from workflows.standing import Standing, standing_of
-
-log = logging.getLogger("postwerk.reconciler")
 
 EVERY = timedelta(seconds=15)
 STARTED_AFTER = timedelta(seconds=5)
@@ -152,7 +150,7 @@ class Reconciler:
         if standing in (Standing.STOPPED, Standing.BROKEN) and await self._awaits_its_next_run(bulk_id):
             await self._start(bulk_id)  # paused before its next run began; it begins paused
         elif standing is Standing.LOST:  # Temporal's database was lost or restored
-            log.warning("bulk send %s has lost its workflow; starting it again", bulk_id)
+            log.workflow_lost(bulk_id)
             await self._start(bulk_id)
         elif standing is Standing.STOPPED:
             await self._stop(bulk_id)
@@ -174,7 +172,7 @@ class Reconciler:
 
     async def _stop(self, bulk_id: str) -> None:
         """Terminated from outside, without a word to the archive: what is left of it ends cancelled, soon."""
-        log.warning("the workflow of bulk send %s was terminated; closing it", bulk_id)
+        log.workflow_terminated(bulk_id)
         async with self._archive.writing() as connection:
             await begin_cancel(connection, bulk_id, "its workflow was terminated")
 
@@ -183,7 +181,7 @@ class Reconciler:
         if bulk_id not in self._broken:
             self._broken.add(bulk_id)
             return
-        log.warning("the workflow of bulk send %s has failed; closing it", bulk_id)
+        log.workflow_failed(bulk_id)
         await close_failed(self._archive, bulk_id, self._now)
         self._broken.discard(bulk_id)
 
@@ -228,4 +226,4 @@ async def _guarded(what: str, do: Callable[[], Awaitable[object]]) -> None:
     try:
         await do()
     except Exception as error:  # noqa: BLE001  one send's trouble must not keep the others waiting
-        log.warning("reconciling %s failed, tried again soon: %s", what, type(error).__name__)
+        log.not_reconciled(what, error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from api.dependencies import Parts
@@ -19,10 +18,9 @@ from postwerk.archive.ids import bulk_id_at, new_id
 from postwerk.archive.schedules import Schedule
 from postwerk.contracts.schedules import ScheduleState
 from postwerk.errors import InvalidRequest
+from postwerk.observe import log
 from postwerk.rules.recipients import check_name
 from workflows.schedules import fire_by_hand
-
-log = logging.getLogger("postwerk.api")
 
 
 async def create(
@@ -149,4 +147,4 @@ async def _tell(parts: Parts, schedule_id: str) -> None:
         async with asyncio.timeout(PATIENCE):
             await parts.schedules.tell(schedule_id)
     except TEMPORAL_AWAY as error:
-        log.warning("temporal away: %s is left to the reconciler (%s)", schedule_id, type(error).__name__)
+        log.left_to_reconciler("schedule", schedule_id, error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from datetime import datetime, timedelta
 
@@ -22,11 +21,10 @@ from postwerk.archive.intake import INTAKE_SHARD, cancel_unstarted
 from postwerk.archive.plan import plan_batches
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import BulkSendInput
+from postwerk.observe import log
 from postwerk.rules.partition import SMALL_SEND
 from postwerk.rules.starting import start_order
 from workflows.client import cancel_bulk_send, hand_in, signal_bulk_send, start_send
-
-log = logging.getLogger("postwerk.api")
 
 PATIENCE = 3.0
 """Seconds a caller waits for Temporal; what is stored is accepted either way."""
@@ -160,6 +158,4 @@ class Starter:
 
     def _away(self, what: str, bulk_id: str, error: BaseException) -> None:
         self._away_until = time.monotonic() + REST
-        log.warning(
-            "temporal away: %s of %s is left to the reconciler (%s)", what, bulk_id, type(error).__name__
-        )
+        log.left_to_reconciler(what, bulk_id, error)

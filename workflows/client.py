@@ -21,6 +21,7 @@ from temporalio.common import (
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from postwerk.contracts.coalescing import Arrival, CoalesceInput
@@ -35,6 +36,7 @@ from workflows.names import (
     operation_workflow_id,
 )
 from workflows.options import MESSAGE_PRIORITY
+from workflows.tracing import plugins
 
 RPC_TIMEOUT = timedelta(seconds=10)
 """No caller of ours waits longer for Temporal: the archive holds what was accepted."""
@@ -42,13 +44,15 @@ WOKEN_AT_ONCE = 20
 """Signals under way at a time when thousands of batches are told of a change."""
 
 
-async def connect(*, lazy: bool = False) -> Client:
+async def connect(*, lazy: bool = False, runtime: Runtime | None = None) -> Client:
     """A client by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and TEMPORAL_TLS_*.
 
     `lazy` connects at the first call: the API starts, and takes mail, while Temporal is away.
     """
     config = ClientConfig.load_client_connect_config()
-    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+    return await Client.connect(
+        **config, data_converter=pydantic_data_converter, lazy=lazy, runtime=runtime, plugins=plugins()
+    )
 
 
 async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
