@@ -86,8 +86,8 @@ class Parts:
         self.archive = archive
         self.client = client
         self.config = config
-        self.starter = Starter(archive, client, config.task_queue)
-        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
+        self.starter = Starter(archive, client, config.task_queue, config.public_url)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue, config.public_url)
         self.keys = KeyRing(archive)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
@@ -96,7 +96,7 @@ class Parts:
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
         self.waker = Waker(client)
-        self.operator = Operator(archive, client, config.task_queue)
+        self.operator = Operator(archive, client, config.task_queue, config.public_url)
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)

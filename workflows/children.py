@@ -14,6 +14,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
         BatchOrder,
         Counts,
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         HoldSignal,
     )
     from postwerk.rules.partition import split_range
+    from workflows import captions
     from workflows.names import BULK_ID, LANE, delivery_workflow_id, expansion_workflow_id
 
 Handle = workflow.ChildWorkflowHandle[Any, Counts]
@@ -52,6 +54,11 @@ class Children:
     @property
     def started(self) -> int:
         return len(self._handles)
+
+    @property
+    def is_held(self) -> bool:
+        """Those that start from now on are, too."""
+        return self._standing_hold is not None
 
     async def deliver(self, orders: Sequence[BatchOrder], deadline: datetime) -> None:
         """One Delivery for each batch; returns when all have ended."""
@@ -113,25 +120,29 @@ class Children:
         handle.cancel()
 
     async def _start_delivery(self, order: BatchOrder, deadline: datetime) -> Handle:
-        plural = "" if order.messages == 1 else "s"
+        deadline = self.deadline or deadline
+        caption = captions.of_batch(order, earlier(deadline, self.expires_at))
         return await workflow.start_child_workflow(
             "Delivery",
-            DeliveryInput(batch=order, deadline=self.deadline or deadline, expires_at=self.expires_at),
+            DeliveryInput(batch=order, deadline=deadline, expires_at=self.expires_at),
             id=delivery_workflow_id(order.bulk_id, order.number),
             result_type=Counts,
-            static_summary=f"{order.lane}, {order.messages} message{plural}",
+            static_summary=caption.summary,
+            static_details=caption.details,
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(LANE, order.lane)]
             ),
         )
 
     async def _start_expansion(self, order: ExpansionInput) -> Handle:
+        caption = captions.of_expansion(order)
         return await workflow.start_child_workflow(
             "Expansion",
             order,
             id=expansion_workflow_id(order.bulk_id, order.first, order.last),
             result_type=Counts,
-            static_summary=f"batches {order.first:,} to {order.last:,}",
+            static_summary=caption.summary,
+            static_details=caption.details,
             search_attributes=TypedSearchAttributes([SearchAttributePair(BULK_ID, order.bulk_id)]),
         )
 

@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from postwerk.contracts.orders import Counts, DeadlineSignal, DeliveryInput, ExpirySignal, HoldSignal
+    from workflows.batch_details import batch_details
     from workflows.carrier import Carrier
 
 
@@ -18,13 +19,14 @@ class Delivery:
 
     @workflow.init
     def __init__(self, order: DeliveryInput) -> None:
-        self._carrier = Carrier(
-            order.batch, order.deadline, workflow.set_current_details, expires_at=order.expires_at
-        )
+        self._carrier = Carrier(order.batch, order.deadline, self._show, expires_at=order.expires_at)
 
     @workflow.run
     async def run(self, _order: DeliveryInput) -> Counts:
         return await self._carrier.carry()
+
+    def _show(self) -> None:
+        workflow.set_current_details(batch_details(self._carrier.standing()))
 
     @workflow.signal
     def hold(self, signal: HoldSignal | None = None) -> None:

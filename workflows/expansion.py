@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
+    from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
         Counts,
         DeadlineSignal,
@@ -17,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.children import Children
     from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP
+    from workflows.progress import knot_details
 
 
 @workflow.defn
@@ -46,7 +48,16 @@ class Expansion:
         return self._children.counts
 
     def _show(self) -> None:
-        workflow.set_current_details(f"{self._children.done} of {self._children.started} children done")
+        workflow.set_current_details(
+            knot_details(
+                done=self._children.done,
+                started=self._children.started,
+                lost=self._children.lost,
+                counts=self._children.counts,
+                deadline=earlier(self._children.deadline or self._order.deadline, self._children.expires_at),
+                held=self._children.is_held,
+            )
+        )
 
     @workflow.signal
     async def hold(self, signal: HoldSignal | None = None) -> None:

@@ -53,6 +53,8 @@ class BulkSendInput(_Order):
     """Its time ends then at the latest."""
     kind: SendKind = SendKind.BULK
     """A message is carried by its root workflow itself."""
+    rate: str = ""
+    """As written, for people who look at it; the archive has what is in force."""
 
 
 class ExpansionInput(_Order):
@@ -140,6 +142,30 @@ class Counts(_Order):
         for state, n in other.states.items():
             both[state] = both.get(state, 0) + n
         return Counts(states=both)
+
+
+class Rest(_Order):
+    """A lane that nothing is sent on before `until`, and why. An empty name is the relay itself."""
+
+    lane: str
+    until: datetime
+    why: str
+
+
+class Look(Counts):
+    """What a look at a bulk send found: how many stand where, and what the rest of them wait for."""
+
+    at: datetime | None = None
+    rests: tuple[Rest, ...] = ()
+    """Of lanes in which it has open messages."""
+    next_at: datetime | None = None
+    """The next of its deferred messages is due then, its lane permitting."""
+    next_lane: str = ""
+    next_why: str = ""
+    """The last reply to it, in plain words."""
+    window: str = ""
+    """Its sending window, in words, if it is outside of it."""
+    window_opens: datetime | None = None
 
 
 class HoldSignal(_Order):
