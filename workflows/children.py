@@ -10,13 +10,15 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.signalling import SignalActivities
     from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
         BatchOrder,
+        ChildrenSignal,
         Counts,
         DeadlineSignal,
         DeliveryInput,
@@ -25,8 +27,9 @@ with workflow.unsafe.imports_passed_through():
         HoldSignal,
     )
     from postwerk.rules.partition import split_range
-    from workflows import captions
+    from workflows import captions, options
     from workflows.names import BULK_ID, LANE, delivery_workflow_id, expansion_workflow_id
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT
 
 Handle = workflow.ChildWorkflowHandle[Any, Counts]
 
@@ -167,8 +170,31 @@ class Children:
 
     async def signal(self, name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal) -> None:
         """Pass a signal down to every child that has not ended."""
-        await asyncio.gather(
-            *[self._signal_one(handle, name, signal) for handle in self._handles if not handle.done()]
+        running = [handle for handle in self._handles if not handle.done()]
+        if len(running) > options.TOLD_ONE_BY_ONE and workflow.patched("told-together"):
+            await self._tell_together(running, name, signal)
+        else:
+            await asyncio.gather(*[self._signal_one(handle, name, signal) for handle in running])
+
+    async def _tell_together(
+        self, handles: Sequence[Handle], name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal
+    ) -> None:
+        """Two events each would fill the history: nobody says how often a send is held and released."""
+        ids = [handle.id for handle in handles]
+        parent = f"{ids[0].rpartition('/')[0]}/"
+        await workflow.execute_activity_method(
+            SignalActivities.tell_children,
+            ChildrenSignal(
+                parent=parent,
+                children=tuple(one.removeprefix(parent) for one in ids),
+                name=name,
+                body=signal.model_dump_json(),
+            ),
+            summary=f"{name.replace('_', ' ')}: tell {len(ids):,} children",
+            start_to_close_timeout=ARCHIVE_STEP,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=ACCIDENTS,
+            priority=Priority(priority_key=1),
         )
 
     async def _signal_one(

@@ -11,8 +11,8 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from activities.coalescing import CoalescingActivities
     from postwerk.contracts.coalescing import Arrival, CoalesceInput, WindowEnd, WindowOrder
-    from workflows import options
     from workflows.kinds import workflow_of
+    from workflows.long_histories import is_long
     from workflows.markdown import moment, number
     from workflows.names import bulk_workflow_id
     from workflows.options import ACCIDENTS, QUICK_STEP
@@ -87,11 +87,8 @@ class Coalesce:
         return opener
 
     def _grew_long(self) -> bool:
-        """Far below what a history may hold: of each arrival there are five events in it."""
-        if workflow.info().is_continue_as_new_suggested():
-            return True
-        length = workflow.info().get_current_history_length()
-        return length > options.LONG_HISTORY and workflow.patched("afresh-in-time")
+        """Each arrival is two to five events."""
+        return workflow.info().is_continue_as_new_suggested() or is_long()
 
     def _go_on_afresh(self, opener: Arrival) -> None:
         """Thousands have arrived: the next run needs to know of the first one only."""

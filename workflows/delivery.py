@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from postwerk.contracts.orders import Counts, DeadlineSignal, DeliveryInput, ExpirySignal, HoldSignal
     from workflows.batch_details import batch_details
     from workflows.carrier import Carrier
+    from workflows.long_histories import is_long
 
 
 @workflow.defn
@@ -19,7 +20,15 @@ class Delivery:
 
     @workflow.init
     def __init__(self, order: DeliveryInput) -> None:
-        self._carrier = Carrier(order.batch, order.deadline, self._show, expires_at=order.expires_at)
+        self._carrier = Carrier(
+            order.batch,
+            order.deadline,
+            self._show,
+            afresh=_go_on_afresh_if_long,
+            expires_at=order.expires_at,
+            heard=order.heard,
+            runs=order.runs,
+        )
 
     @workflow.run
     async def run(self, _order: DeliveryInput) -> Counts:
@@ -62,3 +71,9 @@ class Delivery:
     def progress(self) -> dict[str, str | int]:
         """Where this batch stands; what each message came to is in the archive."""
         return self._carrier.progress()
+
+
+def _go_on_afresh_if_long(order: DeliveryInput) -> None:
+    """Hundreds of signals have stopped its activity and started it again."""
+    if is_long():
+        workflow.continue_as_new(order)

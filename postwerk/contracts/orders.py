@@ -74,6 +74,10 @@ class DeliveryInput(_Order):
     deadline: datetime
     expires_at: datetime | None = None
     """Its time ends then at the latest, held or not."""
+    heard: int = 0
+    """The last number of a hold or release that a former run has heard."""
+    runs: int = 0
+    """Of its activity, in former runs."""
 
 
 class SendBatchInput(_Order):
@@ -178,6 +182,18 @@ class HoldSignal(_Order):
     """Of a hold or release on its way down, counted by the parent: an older one is not obeyed later."""
     if_paused: bool = False
     """Of a hold that reminds the root: obeyed only if the archive still says paused."""
+
+
+class ChildrenSignal(_Order):
+    """A signal for many children of one workflow."""
+
+    parent: str
+    """What their ids have in common."""
+    children: tuple[str, ...]
+    """What stands behind it in each."""
+    name: str
+    body: str
+    """Its input as JSON."""
 
 
 class DeadlineSignal(_Order):
