@@ -21,11 +21,14 @@ from postwerk.contracts.workflow_ids import (
     temporal_schedule_id,
 )
 from postwerk.rules.shown_names import cut, shown_name
-from workflows.markdown import commands, days, moment, number, table
+from workflows.markdown import commands, days, facts, moment, number
 
 SUMMARY_OCTETS = 200
-_SIGNAL = "signal --workflow-id {id} --name {name}"
-_HOLD = _SIGNAL + ' --input \'{{"reason": "..."}}\''
+_QUERY = "query -w $ID --type progress"
+_RETRY_NOW = "signal -w $ID --name retry_now"
+_HOLD = 'signal -w $ID --name hold --input \'{"reason": "..."}\''
+_RELEASE = "signal -w $ID --name release"
+_CANCEL = "cancel -w $ID"
 
 
 class Caption(NamedTuple):
@@ -37,43 +40,38 @@ class Caption(NamedTuple):
 
 def of_send(order: BulkSendInput, name: str, public_url: str = "") -> Caption:
     """A bulk send, or a single message."""
-    workflow_id = bulk_workflow_id(order.bulk_id)
-    title = shown_name(name)
     is_message = order.kind is SendKind.MESSAGE
     what = "message" if is_message else "bulk send"
-    again = ("failed messages again",) if order.again else ()
-    size = again or ((_lanes(order),) if is_message else (number(order.messages, "recipient"),))
-    pace = order.rate.split(",")[0]
-    facts = [
-        ("recipients", f"{order.messages:,}" + (" (failed ones are started again)" if order.again else "")),
-        ("pace", order.rate or "as fast as its lanes and relay allow"),
-        ("begins", moment(order.send_at) if order.send_at else "at once"),
-        ("deadline", _deadline(order)),
-    ]
+    title = shown_name(name)
+    path = f"/v1/messages/{order.bulk_id}.1" if is_message else f"/v1/bulk-sends/{order.bulk_id}"
+    more = () if is_message else (("its batches", f"list --query \"BulkId='{order.bulk_id}'\""),)
     return Caption(
-        _summary(title or what, *size, pace),
+        _summary(title or what, _size(order), order.rate.split(",")[0]),
         _text(
-            f"**{title}** (`{order.bulk_id}`)" if title else f"{what} `{order.bulk_id}`",
-            table(("", ""), facts),
+            f"**{title or what}** (`{order.bulk_id}`)",
+            facts(
+                ("recipients", f"{order.messages:,}"),
+                ("carries", "failed messages that were started again" if order.again else ""),
+                ("pace", order.rate or "as fast as its lanes and its relay allow"),
+                ("begins", moment(order.send_at) if order.send_at else "at once"),
+                ("deadline", _deadline(order)),
+            ),
             commands(
-                ("how it stands", f"query --workflow-id {workflow_id} --type progress"),
-                ("pause", _HOLD.format(id=workflow_id, name="hold")),
-                ("resume", _SIGNAL.format(id=workflow_id, name="release")),
-                ("try what is deferred now", _SIGNAL.format(id=workflow_id, name="retry_now")),
-                ("cancel", f"cancel --workflow-id {workflow_id}"),
-                *([] if is_message else [("its batches", f"list --query \"BulkId='{order.bulk_id}'\"")]),
+                bulk_workflow_id(order.bulk_id),
+                ("how it stands", _QUERY),
+                ("pause", _HOLD),
+                ("resume", _RELEASE),
+                ("try what is deferred now", _RETRY_NOW),
+                ("cancel", _CANCEL),
+                *more,
             ),
-            _link(
-                public_url,
-                f"/v1/messages/{order.bulk_id}.1" if is_message else f"/v1/bulk-sends/{order.bulk_id}",
-            ),
+            _link(public_url, path),
         ),
     )
 
 
 def of_batch(order: BatchOrder, deadline: datetime) -> Caption:
     """What a Delivery carries."""
-    workflow_id = delivery_workflow_id(order.bulk_id, order.number)
     return Caption(
         batch_summary(order),
         _text(
@@ -81,8 +79,9 @@ def of_batch(order: BatchOrder, deadline: datetime) -> Caption:
             f"number {order.first_seq:,} to {order.last_seq:,}; deadline {moment(deadline)}, and later by "
             "the time it is held. The last reply and the next attempt stand under *Pending Activities*.",
             commands(
-                ("retry now", _SIGNAL.format(id=workflow_id, name="retry_now")),
-                ("cancel", f"cancel --workflow-id {workflow_id}"),
+                delivery_workflow_id(order.bulk_id, order.number),
+                ("try what is deferred now", _RETRY_NOW),
+                ("cancel this batch alone", _CANCEL),
             ),
         ),
     )
@@ -101,21 +100,21 @@ def send_summary(order: BatchOrder, run: int, deadline: datetime) -> str:
 
 def of_expansion(order: ExpansionInput) -> Caption:
     """Many batches of a large send."""
-    workflow_id = expansion_workflow_id(order.bulk_id, order.first, order.last)
     batches = f"batches {order.first:,} to {order.last:,}"
     return Caption(
         _summary(batches),
         _text(
             f"{batches.capitalize()} of `{order.bulk_id}`: each is carried by a workflow of its own below. "
             f"To pause or cancel the send, tell its root, `{bulk_workflow_id(order.bulk_id)}`.",
-            commands(("how they stand", f"query --workflow-id {workflow_id} --type progress")),
+            commands(
+                expansion_workflow_id(order.bulk_id, order.first, order.last), ("how they stand", _QUERY)
+            ),
         ),
     )
 
 
 def of_operation(operation_id: str, verb: str = "", public_url: str = "") -> Caption:
     """What an operator wants done; what the filter says may be an address, so it stays in the archive."""
-    workflow_id = operation_workflow_id(operation_id)
     what = verb.replace("_", " ") or "operation"
     return Caption(
         _summary(what, "messages by a filter"),
@@ -123,7 +122,7 @@ def of_operation(operation_id: str, verb: str = "", public_url: str = "") -> Cap
             f"An operator's order to many messages: **{what}** (`{operation_id}`). Who ordered it, why, and "
             "for which messages is in the archive. It is in force from the moment it was accepted; cancelled "
             "here, it is carried out all the same.",
-            commands(("what it has done", f"metadata --workflow-id {workflow_id}")),
+            commands(operation_workflow_id(operation_id), ("what it has done", "metadata -w $ID")),
             _link(public_url, f"/v1/operations/{operation_id}"),
         ),
     )
@@ -150,22 +149,20 @@ def of_schedule(schedule_id: str, name: str, public_url: str = "") -> Caption:
             f"One time of the schedule `{schedule_id}`: makes a fresh bulk send of what it sends, and starts "
             "that. It answers the new one's id, or nothing when the schedule is paused by now.",
             commands(
-                (
-                    "its other times",
-                    f"list --query \"WorkflowId STARTS_WITH '{firing_workflow_id(schedule_id)}'\"",
-                ),
-                (
-                    "when it comes next",
-                    f"describe --schedule-id {temporal_schedule_id(schedule_id)}",
-                    "schedule",
-                ),
+                firing_workflow_id(schedule_id),
+                ("all of its times", "list --query \"WorkflowId STARTS_WITH '$ID'\""),
             ),
+            f"When it comes next: `temporal schedule describe -s {temporal_schedule_id(schedule_id)}`",
             _link(public_url, f"/v1/schedules/{schedule_id}"),
         ),
     )
 
 
-def _lanes(order: BulkSendInput) -> str:
+def _size(order: BulkSendInput) -> str:
+    if order.again:
+        return "failed messages again"
+    if order.kind is not SendKind.MESSAGE:
+        return number(order.messages, "recipient")
     return ", ".join(sorted({batch.lane for batch in order.batches or ()}))
 
 

@@ -11,6 +11,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from activities.coalescing import CoalescingActivities
     from postwerk.contracts.coalescing import Arrival, CoalesceInput, WindowEnd, WindowOrder
+    from workflows import told
     from workflows.kinds import workflow_of
     from workflows.long_histories import is_long
     from workflows.markdown import moment, number
@@ -53,7 +54,7 @@ class Coalesce:
             await workflow.wait_condition(workflow.all_handlers_finished)
         return folded
 
-    @workflow.update
+    @workflow.update(description=told.ARRIVE)
     def arrive(self, arrival: Arrival) -> datetime:
         """Another message of the key; answers when its window ends. Telling it twice is harmless."""
         self._take(arrival)

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         HoldSignal,
     )
     from postwerk.rules.partition import CHILDREN_PER_WORKFLOW
+    from workflows import told
     from workflows.children import Children
     from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP
@@ -59,12 +60,12 @@ class Expansion:
             )
         )
 
-    @workflow.signal
+    @workflow.signal(description=told.HOLD)
     async def hold(self, signal: HoldSignal | None = None) -> None:
         if self._heard.is_news(signal):
             await self._children.hold(signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.RELEASE)
     async def release(self, signal: HoldSignal | None = None) -> None:
         if not self._heard.is_news(signal):
             return
@@ -72,25 +73,25 @@ class Expansion:
             self._children.deadline = signal.deadline
         await self._children.release(signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.RETRY_NOW)
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("retry_now", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.LOOK_AGAIN)
     async def look_again(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("look_again", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_DEADLINE)
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         self._children.deadline = signal.deadline
         await self._children.signal("set_deadline", signal)
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_EXPIRY)
     async def set_expiry(self, signal: ExpirySignal) -> None:
         self._children.expires_at = signal.expires_at
         await self._children.signal("set_expiry", signal)
 
-    @workflow.query
+    @workflow.query(description=told.PROGRESS)
     def progress(self) -> dict[str, int]:
         return {
             "first_batch": self._order.first,

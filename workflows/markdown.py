@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+_GAP = "\N{EN SPACE}"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A table; "" without rows. `right`: the columns that hold numbers."""
-    lines = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
-    ruler = [" ---: " if column in right else " --- " for column in range(len(head))]
-    return "\n".join([f"| {' | '.join(head)} |", f"|{'|'.join(ruler)}|", *lines]) if lines else ""
+    """A table; "" without rows. `right`: the columns that hold numbers.
+
+    The Web UI leaves no room between columns, and Markdown drops usual spaces: so there is a wider one.
+    """
+    columns = range(len(head))
+    lines = [
+        "|".join(f" {_GAP}{cell} " if column in right else f" {cell}{_GAP} " for column, cell in cells)
+        for cells in (enumerate(_cell(cell) for cell in row) for row in (head, *rows))
+    ]
+    ruler = "|".join(" ---: " if column in right else " --- " for column in columns)
+    return "\n".join(f"|{line}|" for line in (lines[0], ruler, *lines[1:])) if lines[1:] else ""
 
 
-def commands(*told: tuple[str, str] | tuple[str, str, str]) -> str:
-    """What to type, and what for; the third of a row is another subcommand than `workflow`."""
-    lines = []
-    for what, words, *subject in told:
-        lines.append(f"# {what}\ntemporal {subject[0] if subject else 'workflow'} {words}")
-    return "```\n" + "\n".join(lines) + "\n```"
+def facts(*told: tuple[str, str]) -> str:
+    """One on each line."""
+    return "\n".join(f"- {name}: {value}" for name, value in told if value)
+
+
+def commands(workflow_id: str, *told: tuple[str, str]) -> str:
+    """What to type about a workflow, and what for. Its id stands once: the Web UI cuts long lines."""
+    lines = [f"# {what}\ntemporal workflow {words}" for what, words in told]
+    return "\n".join(["```", f"ID={workflow_id}", *lines, "```"])
 
 
 def moment(at: datetime) -> str:

@@ -99,7 +99,7 @@ def _next(look: Look) -> str:
     if look.next_at is None:
         return ""
     why = f" ({look.next_lane}: {look.next_why})" if look.next_why else f" ({look.next_lane})"
-    return f", the first of them {moment(look.next_at)}{why}"
+    return f", the first of them due {moment(look.next_at)}{why}"
 
 
 def knot_details(

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
         Plan,
     )
     from postwerk.contracts.states import BulkState
-    from workflows import bulk_steps
+    from workflows import bulk_steps, told
     from workflows.bulk_steps import Step
     from workflows.carriers import Carriers
     from workflows.looking import Looking
@@ -275,7 +275,7 @@ class Root:
         moments = self._looking.moments(begins_at=begins_at, held_since=self._held_since)
         workflow.set_current_details(details(self.progress(), moments))
 
-    @workflow.query
+    @workflow.query(description=told.PROGRESS)
     def progress(self) -> Progress:
         return Progress(
             bulk_id=self._order.bulk_id,
@@ -290,7 +290,7 @@ class Root:
             deadline=self._ends_at,
         )
 
-    @workflow.signal
+    @workflow.signal(description=told.HOLD)
     async def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending at once; the deadline's clock stands still until release."""
         self._heard_hold = self._heard_hold or signal is None or not signal.if_paused
@@ -312,7 +312,7 @@ class Root:
             return True
         return bool(await self._step(BulkActivities.is_paused, "still paused?"))
 
-    @workflow.signal
+    @workflow.signal(description=told.RELEASE)
     async def release(self, signal: HoldSignal | None = None) -> None:
         async with self._turn:
             if self._is_to_begin:
@@ -345,21 +345,21 @@ class Root:
     def _begin_at(self, moment: datetime) -> None:
         self._send_at, self._deadline = moment, moment + self._lasts
 
-    @workflow.signal
+    @workflow.signal(description=told.RETRY_NOW)
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
         """What is deferred is tried at once."""
         async with self._turn:
             if self._state is BulkState.RUNNING:
                 await self._children.signal("retry_now", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.LOOK_AGAIN)
     async def look_again(self, signal: HoldSignal | None = None) -> None:
         """Lanes or relay have changed: who sleeps because of them asks anew."""
         async with self._turn:
             if self._state is BulkState.RUNNING:
                 await self._children.signal("look_again", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_DEADLINE)
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         """Its time ends then, if it is not paused; the clock of a paused one stands still."""
         async with self._turn:
@@ -375,7 +375,7 @@ class Root:
             await self._step(BulkActivities.set_deadline, "set the deadline", deadline=True)
             await self._children.signal("set_deadline", signal)
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_EXPIRY)
     async def set_expiry(self, signal: ExpirySignal) -> None:
         """Its time ends then at the latest, held or not."""
         async with self._turn:
@@ -383,7 +383,7 @@ class Root:
             await self._step(BulkActivities.set_deadline, "set when it expires", deadline=True)
             await self._children.signal("set_expiry", signal)
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_BEGINNING)
     async def set_beginning(self, signal: BeginningSignal) -> None:
         """When it begins, if it has not begun yet; its deadline moves along."""
         async with self._turn:
@@ -391,7 +391,7 @@ class Root:
                 self._begin_at(signal.send_at or workflow.now())
                 await self._step(BulkActivities.set_beginning, "set the beginning", deadline=True)
 
-    @workflow.signal
+    @workflow.signal(description=told.CARRY_MORE)
     def carry_more(self, _signal: HoldSignal | None = None) -> None:
         """Failed messages were started again: there are more batches than were planned."""
         if self._state is BulkState.CANCELLING and workflow.patched("cancelled-carries-no-more"):
