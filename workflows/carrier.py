@@ -18,7 +18,6 @@ with workflow.unsafe.imports_passed_through():
         BatchOrder,
         Counts,
         DeadlineSignal,
-        DeliveryInput,
         ExpirySignal,
         HoldSignal,
         SendBatchInput,
@@ -56,21 +55,14 @@ class Carrier:
         deadline: datetime,
         show: Callable[[], None],
         manner: Manner = AS_CHILD,
-        afresh: Callable[[DeliveryInput], None] = lambda _order: None,
         expires_at: datetime | None = None,
-        heard: int = 0,
-        runs: int = 0,
     ) -> None:
-        """`show` is called whenever `standing` is another one.
-
-        `afresh` is told before each run what a workflow needs to know that would go on from here.
-        """
+        """`show` is called whenever `standing` is another one."""
         self._batch = batch
         self._deadline = deadline
         self._expires_at = expires_at
         """Nothing of it goes on after this, held or not; the deadline may be later."""
         self._show = show
-        self._afresh = afresh
         self._manner = manner
         self._more_time = timedelta(0)
         """So much later is the last deadline of those in it that were held by themselves."""
@@ -80,11 +72,11 @@ class Carrier:
         """The whole bulk send is."""
         self._held_since: datetime | None = None
         self._reason = ""
-        self._heard = Heard(heard)
+        self._heard = Heard()
         self._interrupt = False
         """Set by hold, retry_now and look_again: the running or waiting activity is to be stopped."""
         self._hurry = False
-        self._runs = runs
+        self._runs = 0
         """Runs of the activity; each has its own id, since one just cancelled may still hold the last."""
         self._run_began: datetime | None = None
         self._counts: Counts | None = None
@@ -95,25 +87,12 @@ class Carrier:
         try:
             while True:
                 await self._wait_for_release()
-                self._before_a_run()
                 counts = await self._end_held() if self._is_expired() else await self._send()
                 if counts is not None and self._is_done(counts):
                     return counts
         except asyncio.CancelledError:
             await self._settle(MessageState.CANCELLED)
             raise
-
-    def _before_a_run(self) -> None:
-        """Whoever goes on afresh has nothing else to remember: what may be sent, the archive knows."""
-        if not self._hurry:
-            order = DeliveryInput(
-                batch=self._batch,
-                deadline=self._deadline,
-                expires_at=self._expires_at,
-                heard=self._heard.last,
-                runs=self._runs,
-            )
-            self._afresh(order)
 
     def _is_done(self, counts: Counts) -> bool:
         """Nothing is open; or it goes on, until a later deadline or until something is released."""

@@ -11,12 +11,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from activities.coalescing import CoalescingActivities
     from postwerk.contracts.coalescing import Arrival, CoalesceInput, WindowEnd, WindowOrder
-    from workflows import told
     from workflows.kinds import workflow_of
     from workflows.long_histories import is_long
     from workflows.markdown import moment, number
     from workflows.names import bulk_workflow_id
     from workflows.options import ACCIDENTS, QUICK_STEP
+    from workflows.told import ARRIVE
 
 
 @workflow.defn
@@ -54,7 +54,7 @@ class Coalesce:
             await workflow.wait_condition(workflow.all_handlers_finished)
         return folded
 
-    @workflow.update(description=told.ARRIVE)
+    @workflow.update(description=ARRIVE)
     def arrive(self, arrival: Arrival) -> datetime:
         """Another message of the key; answers when its window ends. Telling it twice is harmless."""
         self._take(arrival)
@@ -75,7 +75,7 @@ class Coalesce:
         while (left := opener.ends - workflow.now()) > timedelta(0):
             try:
                 await workflow.wait_condition(
-                    lambda first=opener: self._opener != first or self._grew_long(),  # type: ignore[misc]
+                    lambda first=opener: self._opener != first or is_long(),  # type: ignore[misc]
                     timeout=left,
                     timeout_summary="the window ends",
                 )
@@ -83,13 +83,9 @@ class Coalesce:
                 break
             assert self._opener is not None
             opener = self._opener
-            if self._grew_long():
+            if is_long():
                 self._go_on_afresh(opener)
         return opener
-
-    def _grew_long(self) -> bool:
-        """Each arrival is two to five events."""
-        return workflow.info().is_continue_as_new_suggested() or is_long()
 
     def _go_on_afresh(self, opener: Arrival) -> None:
         """Thousands have arrived: the next run needs to know of the first one only."""

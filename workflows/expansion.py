@@ -15,11 +15,11 @@ with workflow.unsafe.imports_passed_through():
         HoldSignal,
     )
     from postwerk.rules.partition import CHILDREN_PER_WORKFLOW
-    from workflows import told
     from workflows.children import Children
     from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP
     from workflows.progress import knot_details
+    from workflows.told import HOLD, LOOK_AGAIN, PROGRESS, RELEASE, RETRY_NOW, SET_DEADLINE, SET_EXPIRY
 
 
 @workflow.defn
@@ -60,12 +60,12 @@ class Expansion:
             )
         )
 
-    @workflow.signal(description=told.HOLD)
+    @workflow.signal(description=HOLD)
     async def hold(self, signal: HoldSignal | None = None) -> None:
         if self._heard.is_news(signal):
             await self._children.hold(signal or HoldSignal())
 
-    @workflow.signal(description=told.RELEASE)
+    @workflow.signal(description=RELEASE)
     async def release(self, signal: HoldSignal | None = None) -> None:
         if not self._heard.is_news(signal):
             return
@@ -73,25 +73,25 @@ class Expansion:
             self._children.deadline = signal.deadline
         await self._children.release(signal or HoldSignal())
 
-    @workflow.signal(description=told.RETRY_NOW)
+    @workflow.signal(description=RETRY_NOW)
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("retry_now", signal or HoldSignal())
 
-    @workflow.signal(description=told.LOOK_AGAIN)
+    @workflow.signal(description=LOOK_AGAIN)
     async def look_again(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("look_again", signal or HoldSignal())
 
-    @workflow.signal(description=told.SET_DEADLINE)
+    @workflow.signal(description=SET_DEADLINE)
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         self._children.deadline = signal.deadline
         await self._children.signal("set_deadline", signal)
 
-    @workflow.signal(description=told.SET_EXPIRY)
+    @workflow.signal(description=SET_EXPIRY)
     async def set_expiry(self, signal: ExpirySignal) -> None:
         self._children.expires_at = signal.expires_at
         await self._children.signal("set_expiry", signal)
 
-    @workflow.query(description=told.PROGRESS)
+    @workflow.query(description=PROGRESS)
     def progress(self) -> dict[str, int]:
         return {
             "first_batch": self._order.first,

@@ -11,12 +11,12 @@ with workflow.unsafe.imports_passed_through():
 class Heard:
     """The latest of them counts. Without a number (from a person, or of long ago) each is news."""
 
-    def __init__(self, last: int = 0) -> None:
-        self.last = last
+    def __init__(self) -> None:
+        self._last = 0
 
     def is_news(self, signal: HoldSignal | None) -> bool:
         number = signal.number if signal else 0
-        if 0 < number < self.last:
+        if 0 < number < self._last:
             return False
-        self.last = max(self.last, number)
+        self._last = max(self._last, number)
         return True

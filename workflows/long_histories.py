@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-with workflow.unsafe.imports_passed_through():
-    from workflows import options
+from workflows import options
 
 
 def is_long() -> bool:
-    """Asked where it can go on afresh. Those that began before this was asked go on as they did."""
-    if workflow.info().get_current_history_length() <= options.LONG_HISTORY:
-        return False
-    return workflow.patched("afresh-in-time")
+    """Those that began before this was asked go on as they did."""
+    if workflow.info().is_continue_as_new_suggested():
+        return True
+    length = workflow.info().get_current_history_length()
+    return length > options.LONG_HISTORY and workflow.patched("afresh-in-time")

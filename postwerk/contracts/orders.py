@@ -74,10 +74,6 @@ class DeliveryInput(_Order):
     deadline: datetime
     expires_at: datetime | None = None
     """Its time ends then at the latest, held or not."""
-    heard: int = 0
-    """The last number of a hold or release that a former run has heard."""
-    runs: int = 0
-    """Of its activity, in former runs."""
 
 
 class SendBatchInput(_Order):
