@@ -34,6 +34,7 @@ from activities.outfit import Outfit
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
 from activities.recurring import RecurringActivities
 from activities.routes import Route, Routes
+from activities.signalling import SignalActivities
 from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
 from api.reconciler import reconcile_forever
@@ -132,10 +133,16 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
         *(bulks.schedule_bulk, bulks.set_beginning, bulks.is_paused),
         *(bulks.cancel_bulk, bulks.progress_of, bulks.close_bulk, bulks.close_cancelled, bulks.set_deadline),
         *(deliveries.send_batch, deliveries.hurry_batch, deliveries.settle_batch, deliveries.await_release),
-        *(operations.carry_out_operation, operations.tell_batches, operations.next_run),
+        *(
+            operations.carry_out_operation,
+            operations.tell_batches,
+            operations.next_run,
+            operations.account_of,
+        ),
         *(notices.tell_failures, notices.tell_delay, notices.tell_end),
         *(recurring.model_to_copy, recurring.copy_model),
         CoalescingActivities(parts).end_window,
+        SignalActivities().tell_children,
     ]
     usual: dict[str, Any] = {
         "activities": activities,

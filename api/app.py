@@ -146,7 +146,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
         background = [
-            asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
+            asyncio.create_task(reconcile_forever(archive, client, config.task_queue, config.public_url)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]

@@ -97,8 +97,8 @@ class Parts:
         self.archive = archive
         self.client = client
         self.config = config
-        self.starter = Starter(archive, client, config.task_queue)
-        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
+        self.starter = Starter(archive, client, config.task_queue, config.public_url)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue, config.public_url)
         self.keys = KeyRing(archive)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
@@ -109,7 +109,7 @@ class Parts:
         self.survey = SurveyMemory(archive)
         self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
-        self.operator = Operator(archive, client, config.task_queue)
+        self.operator = Operator(archive, client, config.task_queue, config.public_url)
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)

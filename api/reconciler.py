@@ -16,7 +16,7 @@ from postwerk.archive.coalescing import arrivals_not_handed
 from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
-from postwerk.archive.operations import unfinished_operations
+from postwerk.archive.operations import Operation, unfinished_operations
 from postwerk.archive.schedules import give_up_model, unused_models
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
@@ -39,10 +39,10 @@ FORGOTTEN_AT_ONCE = 200
 
 
 async def reconcile_forever(
-    archive: Archive, client: Client, task_queue: str, every: timedelta = EVERY
+    archive: Archive, client: Client, task_queue: str, public_url: str = "", every: timedelta = EVERY
 ) -> None:
     """Look again and again; no error ends it, only being cancelled does. Any number may run at once."""
-    reconciler = Reconciler(archive, client, task_queue)
+    reconciler = Reconciler(archive, client, task_queue, public_url)
     while True:
         await reconciler.look(datetime.now(UTC))
         await asyncio.sleep(every.total_seconds())
@@ -51,14 +51,15 @@ async def reconcile_forever(
 class Reconciler:
     """Starts, cancels, starts again and erases what a crash left behind."""
 
-    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str, public_url: str = "") -> None:
         self._archive = archive
         self._client = client
         self._task_queue = task_queue
-        self._starter = Starter(archive, client, task_queue)
+        self._public_url = public_url
+        self._starter = Starter(archive, client, task_queue, public_url)
         self._known: dict[str, datetime] = {}
         """Queued sends that Temporal has for certain; they wait for a worker, not for us."""
-        self._schedules = ScheduleKeeper(archive, client, task_queue)
+        self._schedules = ScheduleKeeper(archive, client, task_queue, public_url)
         self._schedules_seen = datetime.min.replace(tzinfo=UTC)
         """When Temporal was last asked whether it still has all of them."""
         self._broken: set[str] = set()
@@ -68,7 +69,7 @@ class Reconciler:
     async def look(self, now: datetime) -> None:
         """One look at everything that is not ended."""
         self._now = now
-        self._starter = Starter(self._archive, self._client, self._task_queue)
+        self._starter = Starter(self._archive, self._client, self._task_queue, self._public_url)
         for step in (
             self.start_queued,
             self.hand_in_waiting,
@@ -191,10 +192,16 @@ class Reconciler:
             unfinished = await unfinished_operations(connection)
         for op in unfinished:
             if op.created_at < self._now - STARTED_AFTER:
-                await _guarded(op.id, partial(self._start_operation, op.id))
+                await _guarded(op.id, partial(self._start_operation, op))
 
-    async def _start_operation(self, operation_id: str) -> None:
-        await start_operation(self._client, operation_id, task_queue=self._task_queue)
+    async def _start_operation(self, op: Operation) -> None:
+        await start_operation(
+            self._client,
+            op.id,
+            task_queue=self._task_queue,
+            verb=op.verb.value,
+            public_url=self._public_url,
+        )
 
     async def erase_broken_off(self) -> None:
         async with self._archive.reading() as connection:

@@ -27,6 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from postwerk.contracts.coalescing import Arrival, CoalesceInput
 from postwerk.contracts.orders import BulkSendInput, HoldSignal
 from postwerk.contracts.queue import OperationOrder
+from workflows import captions
 from workflows.kinds import workflow_of
 from workflows.names import (
     LANE,
@@ -55,12 +56,14 @@ async def connect(*, lazy: bool = False, runtime: Runtime | None = None) -> Clie
     )
 
 
-async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
+async def start_send(
+    client: Client, order: BulkSendInput, *, task_queue: str, name: str = "", public_url: str = ""
+) -> bool:
     """Start the workflow of a stored send; False when it was started before. Raises RPCError.
 
     One that carries a later round is another run under the same id, when the former one has ended.
     """
-    kind = workflow_of(order, task_queue, name)
+    kind = workflow_of(order, task_queue, name, public_url)
     try:
         await client.start_workflow(
             kind.type,
@@ -74,7 +77,8 @@ async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, n
             if order.again
             else WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=kind.search_attributes,
-            static_summary=kind.summary,
+            static_summary=kind.caption.summary,
+            static_details=kind.caption.details,
             priority=kind.priority,
             rpc_timeout=RPC_TIMEOUT,
         )
@@ -83,21 +87,22 @@ async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, n
     return True
 
 
-async def hand_in(client: Client, arrival: Arrival, *, task_queue: str) -> None:
+async def hand_in(client: Client, arrival: Arrival, *, task_queue: str, public_url: str = "") -> None:
     """Tell the workflow of its key of a message that waits, and start that if none runs.
 
     Telling it twice is harmless. Raises RPCError, or WorkflowUpdateRPCTimeoutOrCancelledError: no worker
     took note within RPC_TIMEOUT.
     """
-    seconds = arrival.window.total_seconds()
+    caption = captions.of_coalescing(arrival, public_url)
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "Coalesce",
-        CoalesceInput(first=arrival),
+        CoalesceInput(first=arrival, public_url=public_url),
         id=arrival.workflow_id,
         task_queue=messages_queue(task_queue),
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"messages of one key coalesce for {seconds:g} s",
+        static_summary=caption.summary,
+        static_details=caption.details,
         priority=Priority(priority_key=MESSAGE_PRIORITY),
     )
     await client.execute_update_with_start_workflow(
@@ -110,15 +115,20 @@ async def hand_in(client: Client, arrival: Arrival, *, task_queue: str) -> None:
     )
 
 
-async def start_operation(client: Client, operation_id: str, *, task_queue: str) -> None:
+async def start_operation(
+    client: Client, operation_id: str, *, task_queue: str, verb: str = "", public_url: str = ""
+) -> None:
     """Have a stored operation carried out; harmless when that runs already. Raises RPCError."""
+    caption = captions.of_operation(operation_id, verb, public_url)
     await client.start_workflow(
         "Operation",
-        OperationOrder(operation_id=operation_id),
+        OperationOrder(operation_id=operation_id, public_url=public_url),
         id=operation_workflow_id(operation_id),
         task_queue=task_queue,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=caption.summary,
+        static_details=caption.details,
         priority=Priority(priority_key=1),
         rpc_timeout=RPC_TIMEOUT,
     )
