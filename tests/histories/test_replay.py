@@ -18,10 +18,16 @@ HISTORIES = sorted(Path(__file__).parent.glob("*.json"))
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if path.stem.startswith("coalesced_afresh"):
-        monkeypatch.setattr(options, "LONG_HISTORY", SHORT_HISTORY)
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
-    await replayer.replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
+    await replay(path, replayer, monkeypatch)
+
+
+async def replay(path: Path, replayer: Replayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the limits under which it was recorded."""
+    with monkeypatch.context() as recorded:
+        if path.stem.startswith("coalesced_afresh"):
+            recorded.setattr(options, "LONG_HISTORY", SHORT_HISTORY)
+        await replayer.replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
 
 
 def test_every_workflow_has_a_recorded_history() -> None:
