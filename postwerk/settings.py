@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Batches in the hands of one worker process at a time; the rest waits in Temporal."""
     concurrent_messages: int = Field(default=30, ge=1, le=5000)
     """Transactional messages in the hands of one worker process at a time, beside its batches."""
+    concurrent_webhooks: int = Field(default=100, ge=1, le=5000)
+    """Webhooks that one worker process serves at a time; beside its mail, and in slots of their own."""
     shutdown_seconds: float = Field(default=60.0, ge=1, le=3600)
     """How long a stopping worker lets running SMTP transactions finish."""
 
@@ -142,6 +144,8 @@ class Settings(BaseSettings):
     """Calls of each API key, and of each peer without one, per process of the API; 0: any number."""
     uploads_at_once: int = Field(default=16, ge=0, le=10_000)
     """Bodies of a megabyte and more that each API key may send at once, per process; 0: any number."""
+    webhook_allow_private: bool = False
+    """Webhooks may go to this installation's own networks, and without TLS; else to public addresses alone."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:

@@ -114,3 +114,12 @@ def inbound_failed(inbound_id: str, error: Exception) -> None:
 def inbound_not_stored(error: BaseException) -> None:
     """Its sender was told to try again later."""
     _log.warning("a mail that came back could not be stored", error=type(error).__name__)
+
+
+def webhook_failed(webhook_id: str, trouble: str, tries: int, seconds: float) -> None:
+    _log.warning("webhook failed", webhook=webhook_id, trouble=trouble, tries=tries, again_in=round(seconds))
+
+
+def webhook_gone(webhook_id: str, trouble: str, tries: int) -> None:
+    """Nobody tells its receiver anything until it is enabled again."""
+    _log.error("webhook is gone", webhook=webhook_id, trouble=trouble, tries=tries)
