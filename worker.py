@@ -146,7 +146,7 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "graceful_shutdown_timeout": timedelta(seconds=settings.shutdown_seconds),
     }
-    workers = (
+    workers = [
         Worker(
             client,
             task_queue=settings.task_queue,
@@ -161,10 +161,10 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
             max_concurrent_activities=settings.concurrent_messages,
             **usual,
         ),
-    )
+    ]
     async with AsyncExitStack() as running:
         webhooks = await running.enter_async_context(_webhooks(settings, parts.archive))
-        workers += (_webhook_worker(client, settings, webhooks, usual),)
+        workers.append(_webhook_worker(client, settings, webhooks, usual))
         for worker in workers:
             await running.enter_async_context(worker)
         try:

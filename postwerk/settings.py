@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     uploads_at_once: int = Field(default=16, ge=0, le=10_000)
     """Bodies of a megabyte and more that each API key may send at once, per process; 0: any number."""
     webhook_allow_private: bool = False
-    """Webhooks may go to this installation's own networks, and without TLS; else to public addresses alone."""
+    """Webhooks may go to one's own networks, and without TLS; else to public addresses alone."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:

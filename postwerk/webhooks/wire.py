@@ -19,12 +19,20 @@ import httpx2
 
 from postwerk.errors import InvalidRequest
 from postwerk.rules.webhook_targets import read_target
-from postwerk.webhooks.addresses import NotPublic, ResolverAway, Unresolved, by_system, checked_addresses
-from postwerk.webhooks.addresses import Resolve as Resolve
+from postwerk.webhooks.addresses import (
+    NotPublic,
+    Resolve,
+    ResolverAway,
+    Unresolved,
+    by_system,
+    checked_addresses,
+)
 
 SECONDS = 15.0
 """For a whole request: connecting, sending it, and reading the answer."""
 _SECONDS_AN_ADDRESS = 5.0
+_SHARE_OF_BODY = 0.2
+"""Of the time, for the answer's body; it is only shown, so who takes longer has answered all the same."""
 MOST_OCTETS = 64 * 1024
 """Of an answer's body; what comes behind is not read."""
 _SHOWN_CHARACTERS = 500
@@ -99,7 +107,7 @@ class Wire:
     async def _asked(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         fields: list[tuple[bytes | str, bytes | str]] = [("Host", urlsplit(url).netloc), *headers.items()]
         async with self._opened().stream("POST", url, headers=fields, content=body) as response:
-            shown = await _beginning(response)
+            shown = await _beginning(response, self._seconds * _SHARE_OF_BODY)
             asked = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
             return Answer(response.status, shown, retry_after=asked.decode("latin-1") if asked else None)
 
@@ -176,15 +184,16 @@ def _not_connected(error: httpcore2.ConnectError) -> Answer:
     return Answer(trouble="no_connection", detail="It takes no connection.")
 
 
-async def _beginning(response: httpcore2.Response) -> str:
+async def _beginning(response: httpcore2.Response, seconds: float) -> str:
     """The beginning of its body; an answer that never ends, or breaks off, is an answer by its status."""
     taken = b""
     try:
-        async for piece in response.aiter_stream():
-            taken += piece
-            if len(taken) >= MOST_OCTETS:
-                break
-    except (httpcore2.NetworkError, httpcore2.ProtocolError):
+        async with asyncio.timeout(seconds):
+            async for piece in response.aiter_stream():
+                taken += piece
+                if len(taken) >= MOST_OCTETS:
+                    break
+    except (TimeoutError, httpcore2.NetworkError, httpcore2.ProtocolError):
         taken += b" ..."
     text = taken[: _SHOWN_CHARACTERS * 4].decode("utf-8", "replace")
     return "".join(sign if sign.isprintable() else " " for sign in text)[:_SHOWN_CHARACTERS].strip()
