@@ -13,7 +13,7 @@ import trustme
 
 from postwerk.webhooks.addresses import Resolve, ResolverAway, Unresolved, by_system
 from postwerk.webhooks.signing import signed_headers
-from postwerk.webhooks.wire import MOST_OCTETS, Answer, Resolve, Wire
+from postwerk.webhooks.wire import MOST_OCTETS, Answer, Wire
 from tests.support.receiver import DRIP, DROP, FLOOD, HANG, Receiver, answer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
