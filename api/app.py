@@ -43,6 +43,7 @@ from api.routes import (
     templates,
     unsubscribing,
     uploads,
+    webhooks,
 )
 from api.schedule_schemas import ScheduleChange, ScheduleRequest
 from api.suppression_schemas import SuppressionRequest
@@ -50,6 +51,13 @@ from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
 from api.template_schemas import RenderRequest, TemplateRenderRequest
 from api.trial_schemas import TestOrder
+from api.webhook_schemas import (
+    SecretRotation,
+    WebhookChange,
+    WebhookEnabling,
+    WebhookReplayRequest,
+    WebhookRequest,
+)
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
@@ -78,6 +86,7 @@ _ROOMS = (
     audit,
     domains,
     unsubscribing,
+    webhooks,
     api_keys,
     health,
 )
@@ -183,6 +192,7 @@ def _config(settings: Settings) -> ApiConfig:
         ehlo_name=settings.ehlo_name,
         dns_server=settings.dns_server,
         inbound_max_bytes=settings.inbound_max_bytes,
+        webhook_allow_private=settings.webhook_allow_private,
         **_relay(settings),
     )
 
@@ -229,6 +239,11 @@ def _complete_openapi(app: FastAPI) -> None:
                     (KeyChange, "validation"),
                     (RotationRequest, "validation"),
                     (TestOrder, "validation"),
+                    (WebhookRequest, "validation"),
+                    (WebhookChange, "validation"),
+                    (WebhookEnabling, "validation"),
+                    (SecretRotation, "validation"),
+                    (WebhookReplayRequest, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -29,6 +29,8 @@ from postwerk.inbound.processing import Processor
 from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
+from postwerk.webhooks.addresses import Resolve, by_system
+from postwerk.webhooks.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ class ApiConfig:
     dns_server: str = ""
     """Host, or host:port; empty: those of this machine."""
     inbound_max_bytes: int = 1024 * 1024
+    webhook_allow_private: bool = False
+    """Webhooks may go to this installation's own networks."""
+    webhook_resolve: Resolve = by_system
+    """The addresses of their receivers."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -100,6 +106,7 @@ class Parts:
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
+        self.wire = Wire(private=config.webhook_allow_private, resolve=config.webhook_resolve)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
     async def imprint(self) -> Imprint:
@@ -120,6 +127,7 @@ class Parts:
         await self.operator.close()
         await self.queues.close()
         await self.survey.close()
+        await self.wire.close()
 
 
 def _parts(request: Request) -> Parts:

@@ -71,7 +71,8 @@ class Sender:
         """One request that is not tried again."""
         batch = Batch(message_id, body, 1, START, START, self.now())
         sent = await self.send(hook, batch, self.row_of(hook, batch, DeliveryKind.TEST))
-        return sent._replace(row=replace(sent.row, next_at=None), wait=None)
+        outcome = DeliveryOutcome.DELIVERED if sent.is_taken else DeliveryOutcome.GIVEN_UP
+        return sent._replace(row=replace(sent.row, outcome=outcome, next_at=None), wait=None)
 
     def _judged(self, row: Delivery, answer: Answer) -> Sent:
         verdict, now = verdict_on(answer.status), self.now()
