@@ -29,6 +29,7 @@ class EventType(StrEnum):
     BULK_SEND_RESUMED = "bulk_send.resumed"
     BULK_SEND_COMPLETED = "bulk_send.completed"
     BULK_SEND_CANCELLED = "bulk_send.cancelled"
+    BULK_SEND_FAILED = "bulk_send.failed"
     BULK_SEND_STALLED = "bulk_send.stalled"
     BULK_SEND_THRESHOLD = "bulk_send.threshold"
     LANE_COOLING = "lane.cooling"
