@@ -15,6 +15,8 @@ from postwerk.contracts.events import Event
 MOST_OCTETS = 1024 * 1024
 """Of the events in one request; a single one that is larger goes by itself."""
 
+_LIST = "batch_"
+
 
 class Batch(NamedTuple):
     """One request's events."""
@@ -29,6 +31,21 @@ class Batch(NamedTuple):
     attempt: int = 1
     delivery_id: str = ""
     """Of the try whose worker died; empty: this is another one."""
+
+    @property
+    def is_list(self) -> bool:
+        """Events together, even if it is one: which ones, must not change between tries."""
+        return _is_list(self.message_id)
+
+
+def _is_list(message_id: str) -> bool:
+    return message_id.startswith(_LIST)
+
+
+def same_batch(webhook_id: str, events: Sequence[Event], message_id: str) -> Batch:
+    """All of these events, in the form and under the id that they had before."""
+    most = max(len(events), 2) if _is_list(message_id) else 1
+    return batch_of(webhook_id, events, most)._replace(message_id=message_id)
 
 
 def batch_of(webhook_id: str, events: Sequence[Event], most_events: int) -> Batch:
@@ -73,4 +90,4 @@ def _together(pieces: Sequence[bytes], newest: datetime) -> bytes:
 
 def _message_id(webhook_id: str, first: str, last: str) -> str:
     digest = hashlib.sha256(f"{webhook_id} {first} {last}".encode()).hexdigest()
-    return f"batch_{digest[:32]}"
+    return f"{_LIST}{digest[:32]}"

@@ -16,7 +16,7 @@ from postwerk.contracts.webhooks import DeliveryKind, DeliveryOutcome, DeliveryR
 from postwerk.errors import NotFound
 from postwerk.rules.webhook_schedule import Verdict
 from postwerk.rules.webhook_types import wanted_types
-from postwerk.webhooks.batches import Batch, batch_of
+from postwerk.webhooks.batches import Batch, batch_of, same_batch
 from postwerk.webhooks.ledger import Ledger, Superseded
 from postwerk.webhooks.sending import Sender, Sent
 from postwerk.webhooks.watching import OutboxWatch
@@ -142,11 +142,11 @@ class Run:
 
     def _again(self, before: Delivery) -> Batch:
         """The same events under the same id. A try whose worker died is made again as the same one."""
-        batch = batch_of(self._webhook_id, self._page, 1 if before.events == 1 else before.events)
+        batch = same_batch(self._webhook_id, self._page, before.message_id)
         if before.outcome is DeliveryOutcome.SENDING:
-            return batch._replace(attempt=before.attempt, delivery_id=before.id, message_id=before.message_id)
+            return batch._replace(attempt=before.attempt, delivery_id=before.id)
         tries = 0 if before.outcome is DeliveryOutcome.GIVEN_UP else before.attempt
-        return batch._replace(attempt=tries + 1, message_id=before.message_id)
+        return batch._replace(attempt=tries + 1)
 
     def _time_to_fill(self) -> float:
         """Seconds that this batch may still wait for others."""
@@ -166,7 +166,7 @@ class Run:
     async def _send(self, batch: Batch) -> DeliveryReport | None:
         self._busy_since = self._busy_since or time.monotonic()
         row = self._sender.row_of(self._hook, batch, DeliveryKind.EVENTS)
-        if batch.events > 1:  # which ones go together must be known whatever happens to this process
+        if batch.is_list:  # which ones go together must be known whatever happens to this process
             self._ledger.note(row)
             await self._ledger.write()
         sent = await self._sender.send(self._hook, batch, row)
@@ -183,7 +183,7 @@ class Run:
         self._ledger.cursor = batch.last
         if not self._page and self._reached is not None:
             self._ledger.cursor = self._reached
-        if batch.events > 1 or self._ledger.is_due:
+        if batch.is_list or self._ledger.is_due:
             await self._ledger.write()
 
     async def _failed(self, sent: Sent) -> DeliveryReport:

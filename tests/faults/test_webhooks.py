@@ -110,10 +110,9 @@ def test_two_thousand_events_a_second_arrive_within_ten_seconds(tmp_path: Path) 
         log = system.api.get(f"/v1/webhooks/{hook['id']}/deliveries?limit=1000").json()["data"]
     lags = sorted(one.lag for one in got)
     requests = len({one.message_id for one in got})
-    print(
-        f"{len(got)} events in {requests} requests, lag median {lags[len(lags) // 2]:.2f} s, most {lags[-1]:.2f} s, "
-        f"a request {sorted(one['milliseconds'] for one in log)[len(log) // 2]} ms"
-    )
+    median = sorted(one["milliseconds"] for one in log)[len(log) // 2]
+    print(f"{len(got)} events in {requests} requests of {median} ms")
+    print(f"lag: median {lags[len(lags) // 2]:.2f} s, most {lags[-1]:.2f} s")
     assert {_number(one.event_id) for one in got} == wanted
     assert len(got) == len(wanted)
     assert lags[-1] <= 10

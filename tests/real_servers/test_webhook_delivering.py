@@ -171,6 +171,19 @@ async def test_a_batch_whose_worker_died_comes_again_as_it_was(archive: Archive)
     assert [(one.outcome, one.attempt) for one in rows] == [(DELIVERED, 1)] * 2
 
 
+async def test_a_list_of_one_stays_a_list_of_one(archive: Archive) -> None:
+    with Receiver(ERROR, OK) as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=10)
+        await some_events(archive, 1)
+        async with running(archive) as runs:
+            await runs.until_told(hook.id)
+            await some_events(archive, 2)
+            await runs.until_told(hook.id)
+        first, again, others = receiver.got
+    assert (first.body, first.message_id) == (again.body, again.message_id)
+    assert (len(first.events), len(others.events)) == (1, 2)
+
+
 async def test_after_the_last_try_it_is_gone_and_nothing_is_lost(archive: Archive) -> None:
     with Receiver(ERROR) as receiver:
         hook = await a_webhook(archive, receiver.url)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks in a process of its own, to be killed: it writes down what it took before it says 200.
+"""A receiver of webhooks in a process of its own, to be killed: it notes what it took, then says 200.
 
 python -m tests.support.receiver_process PORT FILE SECRET
 """
