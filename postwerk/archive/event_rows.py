@@ -83,7 +83,13 @@ def _of_bulk_send(row: Row[Any]) -> dict[str, Any]:
 
 
 def _of_lane(row: Row[Any]) -> dict[str, Any]:
-    return {"lane": row.name, "reason": row.reason} if row.reason else {"lane": row.name}
+    """The relay itself is the lane with the empty name."""
+    data: dict[str, Any] = {"lane": row.name}
+    if row.reason:
+        data["reason"] = row.reason
+    if row.next_at is not None:
+        data["until"] = from_microseconds(row.next_at)
+    return data
 
 
 def _of_suppression(row: Row[Any]) -> dict[str, Any]:
