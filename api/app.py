@@ -32,6 +32,7 @@ from api.routes import (
     bulk_sends,
     changes,
     domains,
+    events,
     health,
     inbound,
     lanes,
@@ -47,6 +48,7 @@ from api.routes import (
     webhooks,
 )
 from api.schedule_schemas import ScheduleChange, ScheduleRequest
+from api.stopping import told_of_signals
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
@@ -81,6 +83,7 @@ _ROOMS = (
     schedules,
     suspensions,
     suppressions,
+    events,
     templates,
     attachments,
     inbound,
@@ -152,7 +155,8 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
         try:
-            yield
+            with told_of_signals(app.state.parts.streams.stop):
+                yield
         finally:
             for task in background:
                 task.cancel()

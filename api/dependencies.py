@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from api.call_limits import CallLimits, UploadSlots
+from api.event_streams import Streams
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
@@ -75,6 +76,8 @@ class ApiConfig:
     """A bulk send of which nothing moves for so long, though nothing keeps it waiting, stands still."""
     streams_per_key: int = 20
     """Streams of events that each key may have open, and each peer without one."""
+    stream_seconds: float = 3600.0
+    """After which a stream ends that has shown everything: its reader comes again, perhaps elsewhere."""
     webhook_allow_private: bool = False
     """Webhooks may go to this installation's own networks."""
     webhook_resolve: Resolve = by_system
@@ -106,6 +109,7 @@ class Parts:
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
+        self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
         self.operator = Operator(archive, client, config.task_queue)
         self.follower = Follower(archive, client)
@@ -125,6 +129,7 @@ class Parts:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        self.streams.stop()
         await self.keys.close()
         await self.follower.close()
         await self.inbound.close()

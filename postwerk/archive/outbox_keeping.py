@@ -12,7 +12,7 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.event_cursor import Cursor
 
 KEPT_FOR_WEBHOOKS = timedelta(days=30)
-"""So much longer an event stays that a webhook has not got yet; one that stopped longer ago does not count."""
+"""So much longer an event stays that a webhook has not got yet, unless it stopped longer ago."""
 
 _OLDEST = {
     "sqlite": text("SELECT xid, id, at FROM event ORDER BY id LIMIT :limit"),

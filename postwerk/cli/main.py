@@ -117,6 +117,7 @@ COMMANDS = [
             ("inbound", "Take in mail that comes back; list what came."),
             ("webhooks", "Who is told of events: add, test, replay, see how it goes."),
             ("audit", "Who did what, when and why."),
+            ("events", "What happened, and what happens, as it does."),
             ("operations", "Operations on many messages: how far they are."),
             ("top", "Everything at a glance, live."),
             ("completion", "Completion for bash, zsh or fish."),
