@@ -18,11 +18,13 @@ from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
 from postwerk.archive.operations import Operation, unfinished_operations
 from postwerk.archive.schedules import give_up_model, unused_models
+from postwerk.archive.webhook_deliveries import erase_deliveries
+from postwerk.archive.webhooks import enabled_webhooks
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
 from postwerk.observe import log
-from workflows.client import start_operation
+from workflows.client import start_operation, wake_webhook, webhook_runs
 from workflows.standing import Standing, standing_of
 
 EVERY = timedelta(seconds=15)
@@ -36,6 +38,8 @@ AT_ONCE = 20
 """Messages that are handed to the workflows of their keys together."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 FORGOTTEN_AT_ONCE = 200
+DELIVERIES_KEPT = timedelta(days=7)
+"""How long each request to a webhook's receiver stays in the log."""
 
 
 async def reconcile_forever(
@@ -77,9 +81,11 @@ class Reconciler:
             self.match_workflows,
             self.match_scheduled,
             self.match_schedules,
+            self.match_webhooks,
             self.finish_operations,
             self.erase_broken_off,
             self.forget_answers,
+            self.forget_webhook_deliveries,
         ):
             await _guarded(step.__name__, step)
 
@@ -145,6 +151,19 @@ class Reconciler:
             await _guarded(schedule_id, partial(self._schedules.restore, schedule_id))
         if every:
             self._schedules_seen = self._now
+
+    async def match_webhooks(self) -> None:
+        """Each that is enabled has a workflow that tells its receiver."""
+        async with self._archive.reading() as connection:
+            enabled = await enabled_webhooks(connection)
+        for webhook_id in enabled:
+            if webhook_id not in self._known:
+                await _guarded(webhook_id, partial(self._match_webhook, webhook_id))
+
+    async def _match_webhook(self, webhook_id: str) -> None:
+        if not await webhook_runs(self._client, webhook_id):
+            await wake_webhook(self._client, webhook_id, task_queue=self._task_queue)
+        self._known[webhook_id] = self._now
 
     async def _match(self, bulk_id: str) -> None:
         standing = await standing_of(self._client, bulk_id)
@@ -223,6 +242,13 @@ class Reconciler:
         while more:
             async with self._archive.writing() as connection:
                 more = await erase_old(connection, self._now, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE
+
+    async def forget_webhook_deliveries(self) -> None:
+        """Old lines of their logs; in small commits."""
+        before, more = self._now - DELIVERIES_KEPT, True
+        while more:
+            async with self._archive.writing() as connection:
+                more = await erase_deliveries(connection, before, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE
 
     async def _in_states(self, *states: BulkState) -> list[str]:
         async with self._archive.reading() as connection:

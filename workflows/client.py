@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from postwerk.contracts.coalescing import Arrival, CoalesceInput
 from postwerk.contracts.orders import BulkSendInput, HoldSignal
 from postwerk.contracts.queue import OperationOrder
+from postwerk.contracts.webhooks import ReplayOrder, WebhookInput
 from workflows import captions
 from workflows.kinds import workflow_of
 from workflows.names import (
@@ -35,6 +37,9 @@ from workflows.names import (
     bulk_workflow_id,
     messages_queue,
     operation_workflow_id,
+    replay_workflow_id,
+    webhook_workflow_id,
+    webhooks_queue,
 )
 from workflows.options import MESSAGE_PRIORITY
 from workflows.tracing import plugins
@@ -132,6 +137,48 @@ async def start_operation(
         priority=Priority(priority_key=1),
         rpc_timeout=RPC_TIMEOUT,
     )
+
+
+async def wake_webhook(client: Client, webhook_id: str, *, task_queue: str) -> None:
+    """Have its workflow look at once, and start it if none runs. Raises RPCError."""
+    await client.start_workflow(
+        "Webhook",
+        WebhookInput(webhook_id=webhook_id),
+        id=webhook_workflow_id(webhook_id),
+        task_queue=webhooks_queue(task_queue),
+        start_signal="wake",
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary="tells a receiver what happens",
+        rpc_timeout=RPC_TIMEOUT,
+    )
+
+
+async def start_replay(client: Client, replay_id: str, order: ReplayOrder, *, task_queue: str) -> str:
+    """Have events sent again, once; answers the id of the workflow. Raises RPCError."""
+    workflow_id = replay_workflow_id(order.webhook_id, replay_id)
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            "WebhookReplay",
+            order,
+            id=workflow_id,
+            task_queue=webhooks_queue(task_queue),
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary="sends events to a receiver again",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    return workflow_id
+
+
+async def webhook_runs(client: Client, webhook_id: str) -> bool:
+    """Whether its workflow does. Raises RPCError."""
+    try:
+        handle = client.get_workflow_handle(webhook_workflow_id(webhook_id))
+        found = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return found.status is WorkflowExecutionStatus.RUNNING
 
 
 async def signal_bulk_send(client: Client, bulk_id: str, name: str, signal: BaseModel) -> bool:

@@ -25,7 +25,9 @@ from postwerk.archive.audit import Actor
 from postwerk.archive.coalescing import Coalescing, wait_with_others
 from postwerk.archive.engine import Archive
 from postwerk.archive.operations import Operation, operation
+from postwerk.archive.outbox import newest
 from postwerk.archive.suppressions import NewSuppression, add_suppressions
+from postwerk.archive.webhooks import change_webhook
 from postwerk.contracts.content import Mailbox
 from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
 from postwerk.contracts.orders import (
@@ -37,12 +39,16 @@ from postwerk.contracts.orders import (
 )
 from postwerk.contracts.queue import STARTED_AGAIN, OperationState, QueueFilter, Verb
 from postwerk.contracts.states import MessageState, SendKind
+from postwerk.contracts.webhooks import Position, ReplayOrder, WebhookState
 from tests.support.databases import open_archive
+from tests.support.receiver import OK, Receiver, answer
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send, a_stored_schedule
+from tests.support.webhooks import a_webhook, some_events
 from tests.support.worker import program, started, working
 from workflows import options
-from workflows.client import add_search_attributes, hand_in
+from workflows.client import add_search_attributes, hand_in, start_replay, wake_webhook
+from workflows.names import webhook_workflow_id
 from workflows.schedules import fire_by_hand
 
 FOLDER = Path(__file__).parent
@@ -289,6 +295,38 @@ async def coalesced(client: Client, archive: Archive, queue: str) -> None:
     await record(client, "coalesced", arrival.workflow_id)
 
 
+async def webhook(client: Client, archive: Archive, queue: str) -> None:
+    """Refused once, woken in its wait, then told everything, and disabled."""
+    with Receiver(answer(500), OK) as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=10)
+        await some_events(archive, 15)
+        await wake_webhook(client, hook.id, task_queue=queue)
+        await receiver.requests(1)
+        await asyncio.sleep(1)
+        await wake_webhook(client, hook.id, task_queue=queue)
+        await receiver.requests(3)
+        await asyncio.sleep(1)
+        async with archive.writing() as connection:
+            await change_webhook(connection, hook.id, datetime.now(UTC), state=WebhookState.DISABLED)
+        name = webhook_workflow_id(hook.id)
+        await client.get_workflow_handle(name).result()
+        await record(client, "webhook", name)
+
+
+async def webhook_replayed(client: Client, archive: Archive, queue: str) -> None:
+    with Receiver(answer(500), OK) as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=10)
+        await some_events(archive, 15)
+        async with archive.reading() as connection:
+            end = await newest(connection)
+        order = ReplayOrder(
+            webhook_id=hook.id, position=Position(xid=0, id=0), last=Position(xid=end.xid, id=end.id)
+        )
+        name = await start_replay(client, "replay_1", order, task_queue=queue)
+        await client.get_workflow_handle(name).result()
+        await record(client, "webhook_replayed", name)
+
+
 async def many_held(client: Client, archive: Archive, queue: str) -> None:
     """Enough children to be told all at once, and an operator's order to all of them."""
     addresses = [f"defer+{n}@example.com" for n in range(options.TOLD_ONE_BY_ONE + 2)]
@@ -352,6 +390,8 @@ STORIES = (
     coalesced,
     many_held,
     coalesced_afresh,
+    webhook,
+    webhook_replayed,
 )
 
 
@@ -363,7 +403,7 @@ async def main(names: Sequence[str]) -> None:
         async with environment, open_archive(f"sqlite:///{folder}/archive.db") as archive:
             client = environment.client
             await add_search_attributes(client)
-            async with working(client, archive, sandbox.relay_url) as queue:
+            async with working(client, archive, sandbox.relay_url, webhook_allow_private=True) as queue:
                 for story in STORIES:
                     if names and story.__name__ not in names:
                         continue
