@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,12 +14,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from api.access import guard, need_of
 from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
-from api.errors import add_error_handlers
+from api.errors import add_error_handlers, loggable
 from api.event_keeping import keep_events_forever
 from api.gate import Gate
 from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
-from api.middleware import Envelope, keep_queries_out_of_the_log
+from api.middleware import Envelope
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
@@ -37,6 +36,7 @@ from api.routes import (
     inbound,
     lanes,
     messages,
+    metrics,
     operations,
     queue,
     schedules,
@@ -45,6 +45,7 @@ from api.routes import (
     templates,
     unsubscribing,
     uploads,
+    webhooks,
 )
 from api.schedule_schemas import ScheduleChange, ScheduleRequest
 from api.stopping import told_of_signals
@@ -53,14 +54,21 @@ from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
 from api.template_schemas import RenderRequest, TemplateRenderRequest
 from api.trial_schemas import TestOrder
+from api.webhook_schemas import (
+    SecretRotation,
+    WebhookChange,
+    WebhookEnabling,
+    WebhookReplayRequest,
+    WebhookRequest,
+)
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
-from postwerk.observe.log import configure_logging
+from postwerk.observe import log
 from postwerk.settings import Settings, load_settings
 from workflows.client import connect
-
-log = logging.getLogger("postwerk.api")
+from workflows.runtime import core_runtime
+from workflows.tracing import start_tracing
 
 COMPRESSED_FROM = 1024
 """Octets of an answer, for those who take gzip."""
@@ -82,8 +90,10 @@ _ROOMS = (
     audit,
     domains,
     unsubscribing,
+    webhooks,
     api_keys,
     health,
+    metrics,
 )
 
 
@@ -100,9 +110,11 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         archive = Archive(settings.archive_config("full"))
         settings.signing_keys().load()
         config = _config(settings)
+        if settings.traces:
+            start_tracing("postwerk-api", settings.traces_ratio)
     except ConfigurationError as error:
         raise SystemExit(f"postwerk: {error.message}") from error  # one line for the operator, no traceback
-    configure_logging(settings.log_level)
+    log.configure_logging(settings.log_level, settings.log_format)
     return _wired(FastAPI(**_about(config.docs), lifespan=_lifespan(archive, config)))
 
 
@@ -114,6 +126,8 @@ def _about(docs: bool | None) -> dict[str, Any]:
         "docs_url": None if docs is False else "/docs",
         "redoc_url": None,
         "openapi_url": None if docs is False else "/openapi.json",
+        # Its spans would tell the path, which may hold an address; api/middleware.py makes its own.
+        "telemetry": {"tracing": False, "metrics": False, "logs": False},
     }
 
 
@@ -129,19 +143,19 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
             room.router, dependencies=[Depends(guard)], responses=problems(*_FOR_WANT_OF_A_KEY)
         )
     _complete_openapi(app)
-    keep_queries_out_of_the_log()
+    log.clean_access_lines(loggable)
     return app
 
 
 def _lifespan(archive: Archive, config: ApiConfig) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = await connect(lazy=True)
+        client = await connect(lazy=True, runtime=core_runtime())
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
         background = [
-            asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
+            asyncio.create_task(reconcile_forever(archive, client, config.task_queue, config.public_url)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
@@ -163,7 +177,7 @@ async def _tell_of_a_wrong_schema(archive: Archive) -> None:
     try:
         await check_schema(archive)
     except ConfigurationError as error:
-        log.error(error.message)
+        log.schema_is_wrong(error.message)
 
 
 def _config(settings: Settings) -> ApiConfig:
@@ -178,6 +192,7 @@ def _config(settings: Settings) -> ApiConfig:
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
         docs=settings.docs,
+        metrics_open=settings.metrics_open,
         open_on_loopback=settings.open_on_loopback,
         calls_per_minute=settings.calls_per_minute,
         uploads_at_once=settings.uploads_at_once,
@@ -192,6 +207,7 @@ def _config(settings: Settings) -> ApiConfig:
         events_kept=settings.events_kept,
         stalled_after=settings.stalled_after,
         streams_per_key=settings.streams_per_key,
+        webhook_allow_private=settings.webhook_allow_private,
         **_relay(settings),
     )
 
@@ -205,7 +221,7 @@ def _relay(settings: Settings) -> dict[str, Any]:
             relay = settings.relay()
             found |= {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
     except ConfigurationError as error:
-        log.warning("the relays' settings cannot be used here: %s", error.message)
+        log.relays_unusable(error.message)
     return found
 
 
@@ -238,6 +254,11 @@ def _complete_openapi(app: FastAPI) -> None:
                     (KeyChange, "validation"),
                     (RotationRequest, "validation"),
                     (TestOrder, "validation"),
+                    (WebhookRequest, "validation"),
+                    (WebhookChange, "validation"),
+                    (WebhookEnabling, "validation"),
+                    (SecretRotation, "validation"),
+                    (WebhookReplayRequest, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

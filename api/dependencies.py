@@ -20,6 +20,7 @@ from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.schedule_keeping import ScheduleKeeper
+from api.standing import StandingMemory
 from api.starting import Starter
 from api.taking.files import FileLimits
 from api.waking import Waker
@@ -30,6 +31,8 @@ from postwerk.inbound.processing import Processor
 from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
+from postwerk.webhooks.addresses import Resolve, by_system
+from postwerk.webhooks.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class ApiConfig:
     temporal_ui_url: str = ""
     docs: bool | None = None
     """Serve /docs; None: to this machine only."""
+    metrics_open: bool = False
+    """Whoever reaches the API may read its metrics."""
     open_on_loopback: bool = False
     """This machine itself needs no key, even when there are keys."""
     calls_per_minute: int = 30_000
@@ -76,6 +81,10 @@ class ApiConfig:
     """Streams of events that each key may have open, and each peer without one."""
     stream_seconds: float = 3600.0
     """After which a stream ends that has shown everything: its reader comes again, perhaps elsewhere."""
+    webhook_allow_private: bool = False
+    """Webhooks may go to this installation's own networks."""
+    webhook_resolve: Resolve = by_system
+    """The addresses of their receivers."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -94,21 +103,23 @@ class Parts:
         self.archive = archive
         self.client = client
         self.config = config
-        self.starter = Starter(archive, client, config.task_queue)
-        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
+        self.starter = Starter(archive, client, config.task_queue, config.public_url)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue, config.public_url)
         self.keys = KeyRing(archive)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
+        self.standing = StandingMemory(archive, self.workers)
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
         self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
-        self.operator = Operator(archive, client, config.task_queue)
+        self.operator = Operator(archive, client, config.task_queue, config.public_url)
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
+        self.wire = Wire(private=config.webhook_allow_private, resolve=config.webhook_resolve)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
     async def imprint(self) -> Imprint:
@@ -130,6 +141,7 @@ class Parts:
         await self.operator.close()
         await self.queues.close()
         await self.survey.close()
+        await self.wire.close()
 
 
 def _parts(request: Request) -> Parts:

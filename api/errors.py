@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,7 @@ from postwerk.errors import (
     QuotaExceeded,
     TooLarge,
 )
-
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 RETRY_SECONDS = 5
 MOST_ERRORS = 1000
@@ -253,18 +251,17 @@ async def archive_away(request: Request, error: Exception) -> Response:
     """Full disk, locked or lost database: nothing was stored, and the caller may try again."""
     if isinstance(error, IntegrityError):
         return await unexpected(request, error)
-    log.warning("archive away: %s", type(error).__name__)
+    log.archive_away(error)
     return problem(request, 503, "The archive does not answer; nothing was stored. Try again soon.")
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
-    log.info("client gone: %s %s (%s)", request.method, loggable(request.url.path), type(error).__name__)
+    log.client_gone(request.method, loggable(request.url.path), error)
     return Response(status_code=499)
 
 
 async def unexpected(request: Request, error: Exception) -> Response:
     """Ours. Logged by type and place: the message of an exception may hold addresses."""
     where = "".join(traceback.format_tb(error.__traceback__)[-5:])
-    path = loggable(request.url.path)
-    log.error("%s %s failed: %s\n%s", request.method, path, type(error).__name__, where)
+    log.call_failed(request.method, loggable(request.url.path), error, where)
     return problem(request, 500, "This should not have happened; the request id finds it in our log.")
