@@ -31,6 +31,7 @@ from api.routes import (
     bulk_sends,
     changes,
     domains,
+    events,
     health,
     inbound,
     lanes,
@@ -46,6 +47,7 @@ from api.routes import (
     uploads,
 )
 from api.schedule_schemas import ScheduleChange, ScheduleRequest
+from api.stopping import told_of_signals
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
@@ -73,6 +75,7 @@ _ROOMS = (
     schedules,
     suspensions,
     suppressions,
+    events,
     templates,
     attachments,
     inbound,
@@ -148,7 +151,8 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
         try:
-            yield
+            with told_of_signals(app.state.parts.streams.stop):
+                yield
         finally:
             for task in background:
                 task.cancel()

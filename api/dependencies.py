@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from api.call_limits import CallLimits, UploadSlots
+from api.event_streams import Streams
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
@@ -76,6 +77,8 @@ class ApiConfig:
     """A bulk send of which nothing moves for so long, though nothing keeps it waiting, stands still."""
     streams_per_key: int = 20
     """Streams of events that each key may have open, and each peer without one."""
+    stream_seconds: float = 3600.0
+    """After which a stream ends that has shown everything: its reader comes again, perhaps elsewhere."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -104,6 +107,7 @@ class Parts:
         self.standing = StandingMemory(archive, self.workers)
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
+        self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
         self.operator = Operator(archive, client, config.task_queue)
         self.follower = Follower(archive, client)
@@ -122,6 +126,7 @@ class Parts:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        self.streams.stop()
         await self.keys.close()
         await self.follower.close()
         await self.inbound.close()

@@ -37,6 +37,7 @@ _TITLES = {
     404: ("not_found", "There is no such thing here"),
     405: ("method_not_allowed", "This call does not exist"),
     409: ("conflict", "The state does not allow this"),
+    410: ("gone", "This is not kept any more"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "This kind of body is not taken here"),
     422: ("invalid", "The request cannot be taken as it is"),
@@ -86,6 +87,19 @@ class Unavailable(PostwerkError):
     """A part of the system is away; try again soon."""
 
 
+class Gone(PostwerkError):
+    """What is asked for is not kept any more."""
+
+    code = "gone"
+
+
+class TooManyAtOnce(PostwerkError):
+    """This caller has too many of these open at the same time; close one."""
+
+    code = "too_many_at_once"
+    retry_after = 15
+
+
 class MissingScope(Forbidden):
     """The API key has not the scope that this call needs."""
 
@@ -121,7 +135,9 @@ _STATUS: tuple[tuple[type[PostwerkError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (Gone, 410),
     (QuotaExceeded, 429),
+    (TooManyAtOnce, 429),
 )
 
 
@@ -194,7 +210,7 @@ def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
 def _headers(error: PostwerkError) -> dict[str, str]:
     if isinstance(error, InProgress):
         return {"Retry-After": str(error.retry_seconds)}
-    if isinstance(error, QuotaExceeded):
+    if isinstance(error, QuotaExceeded | TooManyAtOnce):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, UnsupportedType) and error.accept_encoding:
         return {

@@ -15,7 +15,7 @@ from api.call_limits import UploadSlots, is_large
 from api.dependencies import Parts
 from api.errors import archive_away, problem
 from api.loopback import comes_from_this_machine
-from api.who import Caller
+from api.who import Caller, caller_of
 from postwerk.contracts.keys import Scope as KeyScope
 from postwerk.rules.call_rate import Call
 
@@ -98,6 +98,16 @@ async def _caller(request: Request, parts: Parts) -> Caller | Response:
             return Caller()
         return _refused(request, _NO_KEY)
     return _refused(request, _NO_KEY if await parts.keys.is_any() else _NO_KEY_YET)
+
+
+async def is_same_caller(request: Request, parts: Parts) -> bool:
+    """Whether a call that goes on would still be let in, with the same rights."""
+    return await _caller(request, parts) == caller_of(request)
+
+
+def who_calls(request: Request) -> str:
+    """Under whom a call that was let in is counted."""
+    return _who(request, caller_of(request))
 
 
 def _reader_of_docs(request: Request, parts: Parts) -> Caller | Response:

@@ -116,6 +116,7 @@ COMMANDS = [
             ("templates", "Contents by name, in versions: list, show, put, render."),
             ("inbound", "Take in mail that comes back; list what came."),
             ("audit", "Who did what, when and why."),
+            ("events", "What happened, and what happens, as it does."),
             ("operations", "Operations on many messages: how far they are."),
             ("top", "Everything at a glance, live."),
             ("completion", "Completion for bash, zsh or fish."),

@@ -68,6 +68,7 @@ def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path, examples:
             calls_per_minute=0,
             dns_server=server.address,
             public_url="https://x.example",
+            stream_seconds=0.0,
         )
         _try_all(Parts(archive, cast(Client, RecordingTemporal()), config), examples)
     asyncio.run(archive.close())
