@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ from activities.outfit import Outfit
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
 from activities.recurring import RecurringActivities
 from activities.routes import Route, Routes
+from activities.signalling import SignalActivities
 from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
+from activities.webhooks import WebhookActivities
 from api.reconciler import reconcile_forever
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal
@@ -50,9 +53,10 @@ from postwerk.observe.metrics import registry as metrics
 from postwerk.settings import Settings, load_settings
 from postwerk.smtp.pool import ConnectionPool
 from postwerk.smtp.relay import RelayConfig
+from postwerk.webhooks.wire import Wire
 from workflows.client import connect, register_search_attributes
-from workflows.names import messages_queue
-from workflows.registered import BULK_WORKFLOWS, MESSAGE_WORKFLOWS
+from workflows.names import messages_queue, webhooks_queue
+from workflows.registered import BULK_WORKFLOWS, MESSAGE_WORKFLOWS, WEBHOOK_WORKFLOWS
 from workflows.runtime import core_runtime
 from workflows.tracing import start_tracing
 
@@ -60,6 +64,10 @@ HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""
 
 
+WEBHOOK_POLLS = 2
+"""Long polls for their tasks, of which there are few."""
+WEBHOOK_CONNECTIONS = 3
+"""To the archive, beside those of the mail."""
 CACHED_WORKFLOWS = 60
 """A cached workflow costs a quarter of a megabyte; one that waits for its mails is loaded again in 10 ms."""
 
@@ -122,7 +130,7 @@ def _route(settings: Settings, archive: Archive, relay: RelayConfig) -> Route:
 
 @asynccontextmanager
 async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -> AsyncIterator[None]:
-    """Takes tasks until the block ends: those of bulk sends, and beside them those of single messages."""
+    """Takes tasks until the block ends: of bulk sends, and beside them of single messages and of webhooks."""
     bulks, deliveries = BulkActivities(parts), DeliveryActivities(parts)
     operations = OperationActivities(parts)
     recurring = RecurringActivities(parts)
@@ -132,10 +140,16 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
         *(bulks.schedule_bulk, bulks.set_beginning, bulks.is_paused),
         *(bulks.cancel_bulk, bulks.progress_of, bulks.close_bulk, bulks.close_cancelled, bulks.set_deadline),
         *(deliveries.send_batch, deliveries.hurry_batch, deliveries.settle_batch, deliveries.await_release),
-        *(operations.carry_out_operation, operations.tell_batches, operations.next_run),
+        *(
+            operations.carry_out_operation,
+            operations.tell_batches,
+            operations.next_run,
+            operations.account_of,
+        ),
         *(notices.tell_failures, notices.tell_delay, notices.tell_end),
         *(recurring.model_to_copy, recurring.copy_model),
         CoalescingActivities(parts).end_window,
+        SignalActivities().tell_children,
     ]
     usual: dict[str, Any] = {
         "activities": activities,
@@ -145,7 +159,7 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "graceful_shutdown_timeout": timedelta(seconds=settings.shutdown_seconds),
     }
-    workers = (
+    workers = [
         Worker(
             client,
             task_queue=settings.task_queue,
@@ -160,12 +174,44 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
             max_concurrent_activities=settings.concurrent_messages,
             **usual,
         ),
-    )
-    async with workers[0], workers[1]:
+    ]
+    async with AsyncExitStack() as running:
+        webhooks = await running.enter_async_context(_webhooks(settings, parts.archive))
+        workers.append(_webhook_worker(client, settings, webhooks, usual))
+        for worker in workers:
+            await running.enter_async_context(worker)
         try:
             yield
         finally:
             await asyncio.gather(*(worker.shutdown() for worker in workers))
+
+
+@asynccontextmanager
+async def _webhooks(settings: Settings, archive: Archive) -> AsyncIterator[WebhookActivities]:
+    """With an archive of their own: none of their commits is in the way of the journal's."""
+    own = Archive(replace(archive.config, connections=WEBHOOK_CONNECTIONS))
+    wire = Wire(private=settings.webhook_allow_private)
+    activities = WebhookActivities(own, wire, settings.concurrent_webhooks)
+    try:
+        yield activities
+    finally:
+        await activities.close()
+        await wire.close()
+        await own.close()
+
+
+def _webhook_worker(
+    client: Client, settings: Settings, webhooks: WebhookActivities, usual: dict[str, Any]
+) -> Worker:
+    return Worker(
+        client,
+        task_queue=webhooks_queue(settings.task_queue),
+        workflows=WEBHOOK_WORKFLOWS,
+        max_concurrent_activities=settings.concurrent_webhooks,
+        max_concurrent_activity_task_polls=WEBHOOK_POLLS,
+        max_concurrent_workflow_task_polls=WEBHOOK_POLLS,
+        **usual | {"activities": [webhooks.deliver, webhooks.deliver_again]},
+    )
 
 
 def compile_workflows() -> None:

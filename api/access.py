@@ -80,8 +80,22 @@ _READ_OR_OWN = (
     "GET /v1/messages/{}/content",
     "GET /v1/operations/{}",
 )
-_ADMIN_OR_OWN = ("POST /v1/bulk-sends/{}/recipients",)
-"""Recipients of somebody else's send would get mail from somebody else's domain."""
+_ADMIN_OR_OWN = (
+    "POST /v1/bulk-sends/{}/recipients",
+    "POST /v1/webhooks",
+    "GET /v1/webhooks",
+    "GET /v1/webhooks/{}",
+    "PATCH /v1/webhooks/{}",
+    "DELETE /v1/webhooks/{}",
+    "POST /v1/webhooks/{}/enable",
+    "POST /v1/webhooks/{}/disable",
+    "POST /v1/webhooks/{}/rotate-secret",
+    "POST /v1/webhooks/{}/test",
+    "POST /v1/webhooks/{}/replay",
+    "GET /v1/webhooks/{}/deliveries",
+)
+"""Recipients of somebody else's send would get mail from somebody else's domain; and whoever may read what
+happens may not have it sent anywhere."""
 _OPERATE_OR_OWN = (
     "PATCH /v1/bulk-sends/{}",
     "POST /v1/bulk-sends/{}/start",

@@ -45,6 +45,7 @@ from api.routes import (
     templates,
     unsubscribing,
     uploads,
+    webhooks,
 )
 from api.schedule_schemas import ScheduleChange, ScheduleRequest
 from api.stopping import told_of_signals
@@ -53,6 +54,13 @@ from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
 from api.template_schemas import RenderRequest, TemplateRenderRequest
 from api.trial_schemas import TestOrder
+from api.webhook_schemas import (
+    SecretRotation,
+    WebhookChange,
+    WebhookEnabling,
+    WebhookReplayRequest,
+    WebhookRequest,
+)
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
@@ -82,6 +90,7 @@ _ROOMS = (
     audit,
     domains,
     unsubscribing,
+    webhooks,
     api_keys,
     health,
     metrics,
@@ -146,7 +155,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
         background = [
-            asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
+            asyncio.create_task(reconcile_forever(archive, client, config.task_queue, config.public_url)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
@@ -198,6 +207,7 @@ def _config(settings: Settings) -> ApiConfig:
         events_kept=settings.events_kept,
         stalled_after=settings.stalled_after,
         streams_per_key=settings.streams_per_key,
+        webhook_allow_private=settings.webhook_allow_private,
         **_relay(settings),
     )
 
@@ -244,6 +254,11 @@ def _complete_openapi(app: FastAPI) -> None:
                     (KeyChange, "validation"),
                     (RotationRequest, "validation"),
                     (TestOrder, "validation"),
+                    (WebhookRequest, "validation"),
+                    (WebhookChange, "validation"),
+                    (WebhookEnabling, "validation"),
+                    (SecretRotation, "validation"),
+                    (WebhookReplayRequest, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

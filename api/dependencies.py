@@ -31,6 +31,8 @@ from postwerk.inbound.processing import Processor
 from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
+from postwerk.webhooks.addresses import Resolve, by_system
+from postwerk.webhooks.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,10 @@ class ApiConfig:
     """Streams of events that each key may have open, and each peer without one."""
     stream_seconds: float = 3600.0
     """After which a stream ends that has shown everything: its reader comes again, perhaps elsewhere."""
+    webhook_allow_private: bool = False
+    """Webhooks may go to this installation's own networks."""
+    webhook_resolve: Resolve = by_system
+    """The addresses of their receivers."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -97,8 +103,8 @@ class Parts:
         self.archive = archive
         self.client = client
         self.config = config
-        self.starter = Starter(archive, client, config.task_queue)
-        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
+        self.starter = Starter(archive, client, config.task_queue, config.public_url)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue, config.public_url)
         self.keys = KeyRing(archive)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
@@ -109,10 +115,11 @@ class Parts:
         self.survey = SurveyMemory(archive)
         self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
-        self.operator = Operator(archive, client, config.task_queue)
+        self.operator = Operator(archive, client, config.task_queue, config.public_url)
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
+        self.wire = Wire(private=config.webhook_allow_private, resolve=config.webhook_resolve)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
     async def imprint(self) -> Imprint:
@@ -134,6 +141,7 @@ class Parts:
         await self.operator.close()
         await self.queues.close()
         await self.survey.close()
+        await self.wire.close()
 
 
 def _parts(request: Request) -> Parts:

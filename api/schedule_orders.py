@@ -126,11 +126,16 @@ async def trigger(parts: Parts, schedule_id: str, reason: str, actor: Actor) -> 
     """Raises NotFound, Unavailable: Temporal is away, and nothing is made later instead."""
     now = parts.now()
     async with parts.archive.reading() as connection:
-        await schedules.schedule(connection, schedule_id)
+        found = await schedules.schedule(connection, schedule_id)
     try:
         async with asyncio.timeout(PATIENCE):
             workflow_id = await fire_by_hand(
-                parts.client, schedule_id, now, task_queue=parts.config.task_queue
+                parts.client,
+                schedule_id,
+                now,
+                task_queue=parts.config.task_queue,
+                name=found.name,
+                public_url=parts.config.public_url,
             )
     except TEMPORAL_AWAY as error:
         raise Unavailable("Temporal is away, so no send is made of it; try again soon.") from error

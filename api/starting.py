@@ -41,12 +41,13 @@ _CANCELLED_AT_ONCE = 5
 
 
 class Starter:
-    """Brings what is in the archive to Temporal."""
+    """Brings what is in the archive to Temporal. `public_url` is for links in its Web UI."""
 
-    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str, public_url: str = "") -> None:
         self._archive = archive
         self._client = client
         self._task_queue = task_queue
+        self._public_url = public_url
         self._away_until = 0.0
         self._nobody_until = 0.0
         """No worker takes note of messages that wait for others; until then nobody is asked again."""
@@ -59,7 +60,13 @@ class Starter:
             return False
         try:
             async with asyncio.timeout(PATIENCE):
-                await start_send(self._client, order, task_queue=self._task_queue, name=name)
+                await start_send(
+                    self._client,
+                    order,
+                    task_queue=self._task_queue,
+                    name=name,
+                    public_url=self._public_url,
+                )
         except TEMPORAL_AWAY as error:
             self._away("start", order.bulk_id, error)
             return False
@@ -83,7 +90,7 @@ class Starter:
             return False
         try:
             async with asyncio.timeout(NOTICED_WITHIN):
-                await hand_in(self._client, arrival, task_queue=self._task_queue)
+                await hand_in(self._client, arrival, task_queue=self._task_queue, public_url=self._public_url)
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             self._unnoticed += 1
             if self._unnoticed >= NOBODY:

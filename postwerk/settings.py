@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Batches in the hands of one worker process at a time; the rest waits in Temporal."""
     concurrent_messages: int = Field(default=30, ge=1, le=5000)
     """Transactional messages in the hands of one worker process at a time, beside its batches."""
+    concurrent_webhooks: int = Field(default=100, ge=1, le=5000)
+    """Webhooks that one worker process serves at a time; beside its mail, and in slots of their own."""
     shutdown_seconds: float = Field(default=60.0, ge=1, le=3600)
     """How long a stopping worker lets running SMTP transactions finish."""
 
@@ -148,6 +150,8 @@ class Settings(BaseSettings):
     """A bulk send of which nothing moves for so long, though nothing keeps it waiting: bulk_send.stalled."""
     streams_per_key: int = Field(default=20, ge=1, le=10_000)
     """Streams of events that each API key may have open at once, per process of the API."""
+    webhook_allow_private: bool = False
+    """Webhooks may go to one's own networks, and without TLS; else to public addresses alone."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
     """How log lines look; auto: text on a terminal, JSON everywhere else."""

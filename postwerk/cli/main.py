@@ -115,6 +115,7 @@ COMMANDS = [
             ("suppressions", "The suppression list: addresses that get no mail."),
             ("templates", "Contents by name, in versions: list, show, put, render."),
             ("inbound", "Take in mail that comes back; list what came."),
+            ("webhooks", "Who is told of events: add, test, replay, see how it goes."),
             ("audit", "Who did what, when and why."),
             ("events", "What happened, and what happens, as it does."),
             ("operations", "Operations on many messages: how far they are."),

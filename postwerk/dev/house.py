@@ -197,5 +197,6 @@ def _environment(settings: Mapping[str, str], *, own_temporal: bool) -> dict[str
         given = {name: value for name, value in given.items() if not name.startswith("TEMPORAL_")}
         given["TEMPORAL_CONFIG_FILE"] = os.devnull
     # Who tries an API key here goes on without one too.
-    given = {"POSTWERK_OPEN_ON_LOOPBACK": "true"} | given
+    # Receivers of webhooks that are tried here run here too.
+    given = {"POSTWERK_OPEN_ON_LOOPBACK": "true", "POSTWERK_WEBHOOK_ALLOW_PRIVATE": "true"} | given
     return given | {"PYTHONUNBUFFERED": "1"} | dict(settings)

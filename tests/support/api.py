@@ -170,3 +170,4 @@ async def open_door(archive: Archive, config: ApiConfig | None = None) -> AsyncI
     transport = httpx2.ASGITransport(create_app(parts))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield Door(parts, temporal, http)
+    await parts.wire.close()

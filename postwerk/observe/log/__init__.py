@@ -42,6 +42,7 @@ from postwerk.observe.log.returning import (
     inbound_unparsed,
 )
 from postwerk.observe.log.setup import LogFormat, configure_logging
+from postwerk.observe.log.telling import webhook_failed, webhook_gone
 from postwerk.observe.log.working import (
     archive_unavailable,
     attempt_made,
@@ -93,6 +94,8 @@ __all__ = [
     "stands_still",
     "stream_ended",
     "temporal_away",
+    "webhook_failed",
+    "webhook_gone",
     "worker_started",
     "worker_stopping",
     "workflow_failed",
