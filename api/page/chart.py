@@ -98,7 +98,7 @@ def _line(name: str, values: Sequence[float], top: float) -> Line:
     wide = WIDTH / len(values)
     places = [f"{(i + 0.5) * wide:.1f},{HEIGHT * (1 - value / top):.1f}" for i, value in enumerate(values)]
     area = " ".join([f"{0.5 * wide:.1f},{HEIGHT}", *places, f"{WIDTH - 0.5 * wide:.1f},{HEIGHT}"])
-    return Line(name, " ".join(places), area, number(round(values[-2] if len(values) > 1 else values[-1], 1)))
+    return Line(name, " ".join(places), area, number(round(values[-1], 1)))
 
 
 def _columns(

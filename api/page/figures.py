@@ -39,8 +39,8 @@ def figures(queue: QueueFigures, tallies: Tallies, samples: Sequence[Sample], no
         _delivered(tallies, now),
         _queued(queue, past),
         _deferred(queue, past),
-        _share("Bounced", "of what ended in 15 min", tallies, now, ("bounced", "late_bounced"), 0.02, 0.05),
-        _share("Complained", "of delivered in 15 min", tallies, now, ("complained",), 0.001, 0.003),
+        _share("Bounced", "ended", tallies, now, ("bounced", "late_bounced"), 0.02, 0.05),
+        _share("Complained", "delivered", tallies, now, ("complained",), 0.001, 0.003),
         _oldest(queue, past, now),
     ]
 
@@ -76,7 +76,13 @@ def _share(
     share = n / of if of else None
     kind = "" if share is None or share < warn else "warn" if share < bad else "bad"
     counts, all_of = (curve(tallies, some, _SPARK, now) for some in (kinds, ended))
-    return Figure(name, percent(share), f"{n:,} {about}", sparkline(_shares(counts, all_of)), kind=kind)
+    return Figure(
+        name,
+        percent(share),
+        f"{n:,} of {of:,} {about} in 15 min",
+        sparkline(_shares(counts, all_of)),
+        kind=kind,
+    )
 
 
 def _shares(counts: Sequence[int], all_of: Sequence[int]) -> list[float]:
@@ -90,5 +96,5 @@ def _shares(counts: Sequence[int], all_of: Sequence[int]) -> list[float]:
 
 def _oldest(queue: QueueFigures, past: Sequence[Sample], now: datetime) -> Figure:
     age = now - queue.oldest_at if queue.oldest_at else None
-    about = "waits longest, since it was accepted" if age else "nothing waits"
+    about = "since it was accepted" if age else "nothing waits"
     return Figure("Oldest in the queue", span(age), about, sparkline([one.oldest_seconds for one in past]))

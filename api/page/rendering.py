@@ -25,7 +25,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         name: getattr(words, name)
-        for name in ("number", "percent", "span", "ago", "clock", "size", "counted")
+        for name in ("number", "percent", "span", "ago", "clock", "size", "counted", "without")
     }
     made.globals |= {"static": address_of, "places_for": places_for}
     return made

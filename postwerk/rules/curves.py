@@ -30,7 +30,7 @@ class Span:
 SPANS = (
     Span("15m", timedelta(minutes=15), timedelta(seconds=10)),
     Span("1h", timedelta(hours=1), timedelta(seconds=40)),
-    Span("24h", timedelta(hours=24), timedelta(minutes=15)),
+    Span("24h", timedelta(hours=24), timedelta(minutes=5)),
 )
 
 
@@ -44,9 +44,8 @@ class Tallied(NamedTuple):
 
 
 def begin_of(span: Span, now: datetime) -> datetime:
-    """Where the first step begins, so that steps stay where they are while time goes on."""
-    last = _floor(now, span.step) + span.step
-    return last - span.length
+    """Where the first step begins. Steps stay where they are as time goes on; only whole ones count."""
+    return _floor(now, span.step) - span.length
 
 
 def curve(tallies: Tallies, kinds: Sequence[str], span: Span, now: datetime) -> list[int]:
