@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.page.words import clock, number
-from postwerk.archive.curves import Mark
+from postwerk.archive.marks import Mark
 from postwerk.rules.curves import Span, Tallies, begin_of, curve
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28

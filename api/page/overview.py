@@ -26,7 +26,7 @@ from api.routes.health import our_version
 from api.schemas import WaitsFor
 from api.waiting import waits_of_sends
 from postwerk.archive import lanes
-from postwerk.archive.curves import marks_since
+from postwerk.archive.marks import marks_since
 from postwerk.archive.queue_figures import queue_figures
 from postwerk.archive.reads import BulkSend
 from postwerk.archive.send_pages import SendCursor, send_page

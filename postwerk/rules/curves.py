@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 Tallies = Mapping[datetime, Counter[str]]
 """By the beginning of their ten seconds: how often each kind happened."""
@@ -32,15 +31,6 @@ SPANS = (
     Span("1h", timedelta(hours=1), timedelta(seconds=40)),
     Span("24h", timedelta(hours=24), timedelta(minutes=5)),
 )
-
-
-class Tallied(NamedTuple):
-    """Something happened `n` times in the ten seconds from `at` on."""
-
-    at: datetime
-    lane: str
-    kind: str
-    n: int
 
 
 def begin_of(span: Span, now: datetime) -> datetime:

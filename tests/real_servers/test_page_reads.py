@@ -10,10 +10,10 @@ from sqlalchemy import insert, text
 
 from postwerk.archive import page_sessions
 from postwerk.archive.audit import Actor, write_audit
-from postwerk.archive.curves import marks_since, tallies_since, totals_since
 from postwerk.archive.engine import Archive
 from postwerk.archive.failures import failed_replies
-from postwerk.archive.outbox_tables import EventRow, TallyRow
+from postwerk.archive.marks import marks_since
+from postwerk.archive.outbox_tables import EventRow
 from postwerk.archive.page_sessions import session_digest
 from postwerk.archive.queue_figures import queue_figures
 from postwerk.archive.queue_filter import sends_in_question
@@ -57,26 +57,6 @@ async def test_pages_show_every_send_once_the_live_ones_first(archive: Archive) 
         none = await send_page(connection, limit=2, after=SendCursor(True, ids[0]))
     assert seen == [ids[4], ids[2], ids[1], ids[3], ids[0]]
     assert none.sends == []
-
-
-async def test_tallies_are_added_up_over_shards_and_lanes(archive: Archive) -> None:
-    rows = [
-        {"at": NOW - STEP * back, "lane": lane, "kind": kind, "shard": shard, "n": n}
-        for back, lane, kind, shard, n in [
-            (1, "a", "delivered", 0, 5), (1, "a", "delivered", 1, 6),
-            (1, "b", "deferred", 0, 2), (9, "a", "delivered", 0, 7),
-        ]
-    ]  # fmt: skip
-    async with archive.writing() as connection:
-        await connection.execute(insert(TallyRow), rows)
-    async with archive.reading() as connection:
-        found = await tallies_since(connection, NOW - STEP * 2)
-        older = await totals_since(connection, NOW - STEP * 20, NOW - STEP * 2)
-    assert sorted((one.lane, one.kind, one.n) for one in found) == [
-        ("a", "delivered", 11),
-        ("b", "deferred", 2),
-    ]
-    assert [(one.at, one.kind, one.n) for one in older] == [(NOW - STEP * 9, "delivered", 7)]
 
 
 async def test_marks_are_orders_and_rests_of_the_time(archive: Archive) -> None:
@@ -158,12 +138,14 @@ async def test_a_send_knows_its_deeds_and_its_plan(archive: Archive) -> None:
     async with archive.writing() as connection:
         await write_audit(connection, Actor("ada"), "bulk.pause", at=NOW, target=bulk_id, reason="why")
         await write_audit(connection, Actor("ada"), "bulk.pause", at=NOW, target="another")
-        told = _event(NOW + STEP, "bulk_send.started", bulk_id=bulk_id)
-        await connection.execute(insert(EventRow), [told])
+        begun = _event(NOW + STEP, "bulk_send.started", bulk_id=bulk_id)
+        await connection.execute(insert(EventRow), [begun])
     async with archive.reading() as connection:
         found = await deeds(connection, bulk_id)
         lanes = await planned_lanes(connection, bulk_id)
-    assert [(deed.what, deed.by) for deed in found] == [("bulk_send.started", ""), ("bulk.pause", "ada")]
+    told = {("bulk_send.started", ""), ("bulk_send.accepted", ""), ("bulk.pause", "ada")}
+    assert {(deed.what, deed.by) for deed in found} == told
+    assert [deed.at for deed in found] == sorted((deed.at for deed in found), reverse=True)
     assert lanes == [("gmail.com", 12)]
 
 

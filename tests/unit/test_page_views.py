@@ -15,8 +15,8 @@ from api.page.figures import figures
 from api.page.health import health
 from api.page.send_cards import BAR, widths_of
 from api.page.words import ago, clock, counted, number, percent, size, span, without
-from postwerk.archive.curves import Mark
 from postwerk.archive.lanes import LaneState
+from postwerk.archive.marks import Mark
 from postwerk.archive.queue_figures import QueueFigures
 from postwerk.contracts.states import MessageState
 from postwerk.rules.curves import SPANS, begin_of, curve, last_minute, total

@@ -1,22 +1,20 @@
-"""What was tallied since a moment, and what happened meanwhile that explains it. For charts."""
+"""What explains a curve: orders of operators, and rests of lanes."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from postwerk.archive.outbox_tables import EventRow, TallyRow
+from postwerk.archive.outbox_tables import EventRow
 from postwerk.archive.tables import AuditRow
 from postwerk.contracts.events import EventType
-from postwerk.rules.curves import Tallied
 
 _TABLES = SQLModel.metadata.tables
-_TALLY, _EVENT = _TABLES[TallyRow.__tablename__].c, _TABLES[EventRow.__tablename__].c
-_AUDIT = _TABLES[AuditRow.__tablename__].c
+_EVENT, _AUDIT = _TABLES[EventRow.__tablename__].c, _TABLES[AuditRow.__tablename__].c
 _MARKED = ("bulk.pause", "bulk.resume", "bulk.change", "bulk.cancel", "lane.set", "relay.set")
 _LOOKED_AT = 300
 """So many entries of the audit trail, and so many rests of lanes, at most: a chart shows no more."""
@@ -33,26 +31,6 @@ class Mark(NamedTuple):
     reason: str
     changed: tuple[str, ...] = ()
     """Names of the fields it changed."""
-
-
-async def tallies_since(connection: AsyncConnection, since: datetime) -> list[Tallied]:
-    """All that was tallied since then, by lane and kind, in no order."""
-    query = (
-        select(_TALLY.at, _TALLY.lane, _TALLY.kind, func.sum(_TALLY.n))
-        .where(_TALLY.at >= since)
-        .group_by(_TALLY.at, _TALLY.lane, _TALLY.kind)
-    )
-    return [Tallied(at, lane, kind, int(n)) for at, lane, kind, n in await connection.execute(query)]
-
-
-async def totals_since(connection: AsyncConnection, since: datetime, until: datetime) -> list[Tallied]:
-    """All that was tallied from `since` to before `until`, of all lanes together."""
-    query = (
-        select(_TALLY.at, _TALLY.kind, func.sum(_TALLY.n))
-        .where(_TALLY.at >= since, _TALLY.at < until)
-        .group_by(_TALLY.at, _TALLY.kind)
-    )
-    return [Tallied(at, "", kind, int(n)) for at, kind, n in await connection.execute(query)]
 
 
 async def marks_since(connection: AsyncConnection, since: datetime) -> list[Mark]:
