@@ -303,6 +303,21 @@ async def test_all_who_look_at_the_same_share_one_rendering(monkeypatch: pytest.
     await board.close()
 
 
+async def test_streams_end_when_the_process_stops() -> None:
+    board = LiveBoard()
+
+    async def draw() -> dict[str, str]:
+        return {"n": "1"}
+
+    stream = board.follow("x", draw)
+    assert await anext(stream) == {"n": "1"}
+    waiting = asyncio.ensure_future(anext(stream, None))
+    await asyncio.sleep(0)
+    board.stop()
+    assert await asyncio.wait_for(waiting, 5) is None
+    await board.close()
+
+
 async def test_replies_are_grouped_and_said_to_be_a_sample_when_they_are_many(
     page_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
