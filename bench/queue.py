@@ -105,7 +105,7 @@ async def _opened(database: str, url: str, shape: str, messages: int) -> AsyncIt
     archive = Archive(ArchiveConfig(url=url))
     await migrate(archive)
     bulk_ids = await seed(archive, SHAPES[shape], messages)
-    logging.getLogger("postwerk.api").setLevel(logging.ERROR)  # each order would say that Temporal is away
+    logging.getLogger("postwerk").setLevel(logging.ERROR)  # each order would say that Temporal is away
     # Only the archive is measured.
     nobody = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
     parts = Parts(archive, nobody, ApiConfig())

@@ -36,3 +36,9 @@ _ENVIRONMENT = _environment()
 
 def render(template: str, **context: Any) -> str:
     return _ENVIRONMENT.get_template(template).render(context)
+
+
+def read_all() -> None:
+    """Read and compile every template, so that the first who looks need not wait for it."""
+    for name in _ENVIRONMENT.list_templates():
+        _ENVIRONMENT.get_template(name)

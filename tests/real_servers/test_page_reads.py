@@ -15,8 +15,8 @@ from postwerk.archive.failures import failed_replies
 from postwerk.archive.marks import marks_since
 from postwerk.archive.outbox_tables import EventRow
 from postwerk.archive.page_sessions import session_digest
-from postwerk.archive.queue_figures import queue_figures
 from postwerk.archive.queue_filter import sends_in_question
+from postwerk.archive.queue_totals import queue_totals
 from postwerk.archive.send_history import deeds, planned_lanes
 from postwerk.archive.send_pages import SendCursor, send_page
 from postwerk.archive.tables import AttemptRow
@@ -32,7 +32,7 @@ STEP = timedelta(seconds=10)
 async def test_the_figures_are_those_of_the_counters(archive: Archive) -> None:
     await an_assorted_queue(archive)
     async with archive.reading() as connection:
-        found = await queue_figures(connection)
+        found = await queue_totals(connection)
         sends = await sends_in_question(connection, QueueFilter(), NOW)
     wanted: Counter[MessageState] = Counter()
     for send in sends:

@@ -25,6 +25,7 @@ from tests.support.attempts import (
     moments_of,
     send_of,
 )
+from tests.support.metrics import Growth
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import carried, pass_without_workers, skipping_server, started, working
@@ -93,11 +94,13 @@ async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(
     addresses = [f"ok+{n}@example.com" for n in range(10)]
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
+            growth = Growth()
             order = await a_stored_bulk_send(archive, addresses, rate="1/h", deadline=3 * HOUR)
             async with working(environment.client, archive, sandbox.relay_url) as queue:
                 counts = await carried(environment.client, order, queue)
 
     assert counts.states == {MessageState.DELIVERED: 3, MessageState.EXPIRED: 7}
+    assert growth.of("postwerk_delayed_due_to_rate_total", provider="other") >= 7
     await expired_in_time(archive, order)
     sent = sorted([at for seq in range(1, 11) for at in await moments_of(archive, order.bulk_id, seq)])
     late = [at - sent[0] - n * HOUR for n, at in enumerate(sent)]

@@ -17,7 +17,7 @@ from api.page.send_cards import BAR, widths_of
 from api.page.words import ago, clock, counted, number, percent, size, span, without
 from postwerk.archive.lanes import LaneState
 from postwerk.archive.marks import Mark
-from postwerk.archive.queue_figures import QueueFigures
+from postwerk.archive.queue_totals import QueueTotals
 from postwerk.contracts.states import MessageState
 from postwerk.rules.curves import SPANS, begin_of, curve, last_minute, total
 from postwerk.rules.reply_patterns import Kind, Repeated, added_up, pattern_of
@@ -117,9 +117,7 @@ def test_a_sparkline_needs_two_values() -> None:
 def test_shares_are_of_what_ended() -> None:
     at = NOW - timedelta(minutes=1)
     tallies = {at: Counter(delivered=900, bounced=80, expired=20, deferred=500, complained=9)}
-    queue = QueueFigures(
-        Counter({MessageState.QUEUED: 5, MessageState.DEFERRED: 2}), NOW - timedelta(hours=2)
-    )
+    queue = QueueTotals(Counter({MessageState.QUEUED: 5, MessageState.DEFERRED: 2}), NOW - timedelta(hours=2))
     by_name = {one.name: one for one in figures(queue, tallies, [], NOW)}
     assert by_name["Bounced"].value == "8.0 %"
     assert by_name["Bounced"].kind == "bad"
@@ -128,15 +126,15 @@ def test_shares_are_of_what_ended() -> None:
     assert by_name["Oldest in the queue"].value == "2 h"
 
 
-def _stopped(found: Connected, queue: QueueFigures | None = None) -> str:
+def _stopped(found: Connected, queue: QueueTotals | None = None) -> str:
     return " ".join(health(found, queue, "1", NOW).stopped)
 
 
 def test_why_nothing_can_be_sent() -> None:
     soon = NOW + timedelta(minutes=5)
     down = LaneState("", failures=3, cool_until=soon, origin="session", last_refusal="connection refused")
-    waits = QueueFigures(Counter({MessageState.QUEUED: 9}), paused=9)
-    assert _stopped(Connected(True, 2, 0, RELAY), QueueFigures()) == ""
+    waits = QueueTotals(Counter({MessageState.QUEUED: 9}), paused=9)
+    assert _stopped(Connected(True, 2, 0, RELAY), QueueTotals()) == ""
     assert "archive" in _stopped(Connected(False, 2, 0, {}))
     assert "Temporal does not answer" in _stopped(Connected(True, None, None, RELAY))
     assert "No worker polls" in _stopped(Connected(True, 0, 7, RELAY))

@@ -211,10 +211,10 @@ async def test_what_is_away_is_said_in_red(page_door: Door) -> None:
     browser = a_browser_here(page_door)
     page_door.temporal.workers = 0
     assert "No worker polls" in (await browser.get("/")).said("#part-health [role=alert]")
-    page_door.parts.page.connected._good_until = 0
+    page_door.parts.page.connected.forget()
     page_door.temporal.away = True
     assert "Temporal does not answer" in (await browser.get("/")).said("#part-health [role=alert]")
-    page_door.parts.page.connected._good_until = 0
+    page_door.parts.page.connected.forget()
     async with page_door.archive.writing() as connection:
         await connection.exec_driver_sql("DROP TABLE counter")
     gone = await browser.get("/")

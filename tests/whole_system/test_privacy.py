@@ -140,6 +140,7 @@ def _a_personal_mailing(kinds: Sequence[str], recipients_per_child: int) -> dict
     ]
     return {
         "from": "news@shop.example",
+        "name": f"to {LOCAL_PART}@{DOMAIN}",
         "subject": f"{CANARIES['subject']} {{{{ secret }}}}",
         "text": f"{CANARIES['text']} {{{{ secret }}}}",
         "html": f"<p>{CANARIES['html']} {{{{ secret }}}}</p>",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import orjson
 
-from postwerk.sandbox import asgi
-from postwerk.sandbox.asgi import Answer, Request
 from postwerk.sandbox.domain_rule import RuleError, presets, read_domain, read_rule
 from postwerk.sandbox.domains import Domains
+from postwerk.sandbox.web import asgi
+from postwerk.sandbox.web.asgi import Answer, Request
 
 
 class RulesApi:
