@@ -1,0 +1,67 @@
+"""Which scope each address of the page needs: the same rule as for the API's calls (api/access.py)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from api.access import Need
+from api.who import Caller
+from postwerk.contracts.keys import Scope
+
+SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
+
+_PUBLIC = ("GET /login", "POST /login", "POST /logout", "GET /static/{}")
+_READ = ("GET /", "GET /live")
+_READ_OR_OWN = ("GET /sends/{}", "GET /live/sends/{}")
+_SEND: tuple[str, ...] = ()
+_OPERATE = ("POST /lanes/suspend", "POST /lanes/resume")
+_OPERATE_OR_OWN = (
+    "POST /sends/{}/pause",
+    "POST /sends/{}/resume",
+    "GET /sends/{}/cancel",
+    "POST /sends/{}/cancel",
+    "GET /sends/{}/rate",
+    "POST /sends/{}/rate",
+    "GET /sends/{}/retry-failed",
+    "POST /sends/{}/retry-failed",
+)
+NEEDS: dict[str, Need] = {
+    **dict.fromkeys(_PUBLIC, Need(public=True)),
+    **dict.fromkeys(_READ, Need((READ,))),
+    **dict.fromkeys(_READ_OR_OWN, Need((READ,), own=True)),
+    **dict.fromkeys(_SEND, Need((SEND,))),
+    **dict.fromkeys(_OPERATE, Need((OPERATE,))),
+    **dict.fromkeys(_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
+}
+"""By method and path; `{}` stands for a parameter of any name."""
+FORGOTTEN = Need((ADMIN,))
+"""An address that nobody thought about (a test finds it)."""
+_PARAMETER = re.compile(r"\{[^}]*\}")
+
+
+def need_of(method: str, path: str) -> Need | None:
+    """What an address needs by its path with named parameters; None: it is not in the table."""
+    return NEEDS.get(f"{method} {_PARAMETER.sub('{}', path)}")
+
+
+class Place(NamedTuple):
+    """A place that the page's head leads to."""
+
+    path: str
+    words: str
+
+
+_PLACES = (
+    Place("/", "Overview"),
+    Place("/queue", "Queue"),
+    Place("/sends/new", "New send"),
+    Place("/events", "Events"),
+)
+
+
+def places_for(caller: Caller | None) -> list[Place]:
+    """Those that this caller may see."""
+    scopes = caller.scopes if caller else frozenset()
+    needs = ((place, NEEDS.get(f"GET {place.path}")) for place in _PLACES)
+    return [place for place, need in needs if need is not None and scopes & set(need.scopes)]
