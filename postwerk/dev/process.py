@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Protocol
 
 import postwerk
 
@@ -62,6 +63,17 @@ class Watchdog:
             self._process.stdin.flush()
 
 
+class Running(Protocol):
+    """What of `subprocess.Popen` is needed here."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class Process:
     """A running part."""
 
@@ -71,26 +83,29 @@ class Process:
         self._watchdog = watchdog
         self.started_at = time.monotonic()
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                part.command,
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C in the terminal must reach only the supervisor, which ends the parts in order.
-                start_new_session=True,
-            )
-        watchdog.watch(self._popen.pid)
+            self._running = self._begin(environment, output)
+        watchdog.watch(self.pid)
+
+    def _begin(self, environment: Mapping[str, str], output: IO[bytes]) -> Running:
+        return subprocess.Popen(
+            self.part.command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C in the terminal must reach only the supervisor, which ends the parts in order.
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
-        return self._popen.pid
+        return self._running.pid
 
     @property
     def exit_code(self) -> int | None:
         """None while it runs; minus the signal's number when one ended it."""
-        return self._popen.poll()
+        return self._running.poll()
 
     def ask_to_end(self) -> None:
         self._signal(signal.SIGTERM)
@@ -98,14 +113,14 @@ class Process:
     def kill(self) -> None:
         """`kill -9`, with everything it started."""
         self._signal(signal.SIGKILL)
-        self._popen.wait()
+        self._running.wait()
         self._watchdog.forget(self.pid)
 
     def end(self, seconds: float) -> bool:
         """Wait for its end at most so long, then kill what is left; True when it ended by itself."""
         by_itself = True
         try:
-            self._popen.wait(timeout=seconds)
+            self._running.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             by_itself = False
         self.kill()

@@ -45,6 +45,7 @@ class Supervisor:
         say: Callable[[str], None] = print,
         told_to_stop: Callable[[], bool] = lambda: False,
         told_to_hurry: Callable[[], bool] = lambda: False,
+        process: type[Process] = Process,
     ) -> None:
         self.house = house
         self._logs = house.data / "logs"
@@ -52,6 +53,7 @@ class Supervisor:
         self._say = say
         self._told_to_stop = told_to_stop
         self._told_to_hurry = told_to_hurry
+        self._process = process
         self._restarts: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._http = httpx2.Client(timeout=5)
@@ -102,7 +104,7 @@ class Supervisor:
 
     def _launch(self, part: Part) -> Process:
         self._forget(part.name)
-        process = Process(part, self._logs / f"{part.name}.log", self.house.environment, self._watchdog)
+        process = self._process(part, self._logs / f"{part.name}.log", self.house.environment, self._watchdog)
         self.running[part.name] = process
         return process
 

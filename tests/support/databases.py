@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from postwerk.archive.engine import Archive, ArchiveConfig
@@ -48,6 +49,22 @@ async def fresh_database(server_url: str, template: str = "template1") -> AsyncI
         await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
+
+
+@contextmanager
+def watch_statements(archive: Archive) -> Iterator[list[str]]:
+    """The SQL that reaches the archive inside the block, without the beginnings of transactions."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith("BEGIN"):
+            seen.append(statement)
+
+    event.listen(archive.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(archive.engine.sync_engine, "before_cursor_execute", note)
 
 
 def _url_of(server_url: str, name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import httpx2
 
@@ -19,8 +19,27 @@ from postwerk.archive.engine import Archive, ArchiveConfig
 from postwerk.contracts.states import FINAL_STATES
 from postwerk.dev.house import House, Wishes, plan_house, temporal_program
 from postwerk.dev.ports import Ports
+from postwerk.dev.process import ROOT, Process, Running
 from postwerk.dev.supervisor import Supervisor
+from tests.support.forking import can_be_forked, fork
 from tests.support.sandbox import SandboxProcess
+
+
+class ForkedProcess(Process):
+    """A part whose imports are made already; those that are no Python start as ever."""
+
+    def _begin(self, environment: Mapping[str, str], output: IO[bytes]) -> Running:
+        if not can_be_forked(self.part.command):
+            return super()._begin(environment, output)
+        with open(os.devnull, "rb") as nothing:
+            return fork(
+                self.part.command,
+                folder=ROOT,
+                environment=environment,
+                stdin=nothing.fileno(),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+            )
 
 
 class System:
@@ -57,7 +76,7 @@ class System:
             settings=self._settings,
         )
         self.house = _with_workers(plan_house(wishes, Ports(usual=False)), self._workers)
-        self.supervisor = Supervisor(self.house)
+        self.supervisor = Supervisor(self.house, process=ForkedProcess)
         self.supervisor.__enter__()
         try:
             self._start()
