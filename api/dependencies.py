@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.background import Background
 from api.call_limits import CallLimits, UploadSlots
 from api.following import Follower
 from api.key_ring import KeyRing
@@ -95,6 +96,7 @@ class Parts:
         self.sessions = Sessions(archive, self.keys)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
+        self.background = Background()
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.queues = QueueMemory(archive)
@@ -117,6 +119,7 @@ class Parts:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        await self.background.close()
         await self.keys.close()
         await self.follower.close()
         await self.inbound.close()
