@@ -138,6 +138,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
+        app.state.parts.page.figures.start()
         background = [
             asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),

@@ -16,6 +16,7 @@ from api.call_limits import CallLimits, UploadSlots
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
+from api.page.memory import PageMemory
 from api.page.sessions import Sessions
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
@@ -106,6 +107,7 @@ class Parts:
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
+        self.page = PageMemory(archive, self.now)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
     async def imprint(self) -> Imprint:
@@ -120,6 +122,7 @@ class Parts:
     async def close(self) -> None:
         """End what runs in the background."""
         await self.background.close()
+        await self.page.close()
         await self.keys.close()
         await self.follower.close()
         await self.inbound.close()

@@ -12,11 +12,20 @@ from postwerk.contracts.keys import Scope
 SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
 
 _PUBLIC = ("GET /login", "POST /login", "POST /logout", "GET /static/{}")
-_READ = ("GET /",)
-_READ_OR_OWN: tuple[str, ...] = ()
+_READ = ("GET /", "GET /live")
+_READ_OR_OWN = ("GET /sends/{}", "GET /live/sends/{}")
 _SEND: tuple[str, ...] = ()
-_OPERATE: tuple[str, ...] = ()
-_OPERATE_OR_OWN: tuple[str, ...] = ()
+_OPERATE = ("POST /lanes/suspend", "POST /lanes/resume")
+_OPERATE_OR_OWN = (
+    "POST /sends/{}/pause",
+    "POST /sends/{}/resume",
+    "GET /sends/{}/cancel",
+    "POST /sends/{}/cancel",
+    "GET /sends/{}/rate",
+    "POST /sends/{}/rate",
+    "GET /sends/{}/retry-failed",
+    "POST /sends/{}/retry-failed",
+)
 NEEDS: dict[str, Need] = {
     **dict.fromkeys(_PUBLIC, Need(public=True)),
     **dict.fromkeys(_READ, Need((READ,))),

@@ -18,7 +18,8 @@ _LONGEST_NOTICE = 600
 def page(visit: Visit, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """A template in the layout, with the notice of what was done before, if there is one."""
     notice = _take_notice(visit)
-    html = render(template, visit=visit, notice=notice, now=visit.parts.now(), **context)
+    given = {"visit": visit, "viewer": visit, "notice": notice, "now": visit.parts.now(), **context}
+    html = render(template, **given)
     answer = HTMLResponse(html, status)
     if visit.is_new:
         visit.keep(answer)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from api.page.answers import go_on, page
 from api.page.forms import UseForm
 from api.page.static_files import BY_NAME
-from api.page.visit import UseVisit, Visit
+from api.page.visit import UseVisit, Visit, inside
 from api.who import Caller
 from postwerk.contracts.keys import Scope
 from postwerk.errors import NotFound
@@ -22,13 +22,13 @@ _BAD_KEY = "This API key is not taken: it is unknown, mistyped, expired or revok
 @router.get("/login")
 async def ask(visit: UseVisit, next: str = "/") -> Response:
     """The form that takes a key."""
-    return _form(visit, _inside(next))
+    return _form(visit, inside(next))
 
 
 @router.post("/login")
 async def come_in(visit: UseVisit, form: UseForm) -> Response:
     """Begin a session, under a new cookie."""
-    parts, back_to = visit.parts, _inside(form.get("next"))
+    parts, back_to = visit.parts, inside(form.get("next"))
     key = await parts.keys.key_for(form.get("key"), parts.now())
     if key is None:
         return _form(visit, back_to, _BAD_KEY)
@@ -68,9 +68,3 @@ def _form(visit: Visit, back_to: str, wrong: str = "") -> Response:
 def _first_page(caller: Caller, back_to: str) -> str:
     """A key that may only send has nothing to see on the overview."""
     return "/sends/new" if back_to == "/" and Scope.READ not in caller.scopes else back_to
-
-
-def _inside(path: str) -> str:
-    """A way on within this site; anything else leads to the overview."""
-    is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if is_path else "/"

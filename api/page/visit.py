@@ -36,7 +36,11 @@ class Visit:
 
     def may(self, scope: str) -> bool:
         """Whether to show what needs this scope; the routes ask for themselves."""
-        return self.caller is not None and Scope(scope) in self.caller.scopes
+        return Scope(scope) in self.scopes
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        return self.caller.scopes if self.caller else frozenset()
 
     @property
     def token(self) -> str:
@@ -100,3 +104,9 @@ def is_secure(request: Request, parts: Parts) -> bool:
     public = urlsplit(parts.config.public_url)
     behind_proxy = public.scheme == "https" and request.headers.get("host", "") == public.netloc
     return request.url.scheme == "https" or behind_proxy
+
+
+def inside(path: str) -> str:
+    """A way on within this site; anything else leads to the overview."""
+    is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_path else "/"
