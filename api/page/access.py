@@ -14,7 +14,18 @@ SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
 _PUBLIC = ("GET /login", "POST /login", "POST /logout", "GET /static/{}")
 _READ = ("GET /", "GET /live")
 _READ_OR_OWN = ("GET /sends/{}", "GET /live/sends/{}")
-_SEND: tuple[str, ...] = ()
+_SEND: tuple[str, ...] = ("GET /sends/new", "POST /sends/new")
+_ADMIN_OR_OWN = (
+    "GET /sends/{}/draft/content",
+    "POST /sends/{}/draft/content",
+    "GET /sends/{}/draft/recipients",
+    "POST /sends/{}/draft/recipients",
+    "GET /sends/{}/draft/columns",
+    "POST /sends/{}/draft/columns",
+    "GET /sends/{}/draft/refused",
+    "POST /sends/{}/draft/drop",
+)
+"""As the API's /recipients: in somebody else's draft one would write in somebody else's name."""
 _OPERATE = ("POST /lanes/suspend", "POST /lanes/resume")
 _OPERATE_OR_OWN = (
     "POST /sends/{}/pause",
@@ -25,6 +36,12 @@ _OPERATE_OR_OWN = (
     "POST /sends/{}/rate",
     "GET /sends/{}/retry-failed",
     "POST /sends/{}/retry-failed",
+    "GET /sends/{}/draft",
+    "GET /sends/{}/draft/preview",
+    "GET /sends/{}/draft/sample",
+    "POST /sends/{}/draft/test",
+    "GET /sends/{}/draft/start",
+    "POST /sends/{}/draft/start",
 )
 NEEDS: dict[str, Need] = {
     **dict.fromkeys(_PUBLIC, Need(public=True)),
@@ -33,6 +50,7 @@ NEEDS: dict[str, Need] = {
     **dict.fromkeys(_SEND, Need((SEND,))),
     **dict.fromkeys(_OPERATE, Need((OPERATE,))),
     **dict.fromkeys(_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
+    **dict.fromkeys(_ADMIN_OR_OWN, Need((ADMIN,), own=True)),
 }
 """By method and path; `{}` stands for a parameter of any name."""
 FORGOTTEN = Need((ADMIN,))

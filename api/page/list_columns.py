@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from api.page.forms import Form
@@ -47,6 +47,11 @@ class Mapping:
     def is_good(self) -> bool:
         return not self.wrong and not any(column.wrong for column in self.columns)
 
+    def missing(self, wanted: Iterable[str]) -> list[str]:
+        """What the mail reads, and no column is called."""
+        called = {column.called for column in self.columns if column.use == VARIABLE}
+        return [name for name in wanted if name not in called]
+
     def as_told(self) -> Columns:
         """Of one that is good."""
         by_use = {column.use: column.at for column in self.columns}
@@ -54,8 +59,9 @@ class Mapping:
         return Columns(by_use[ADDRESS], by_use.get(NAME), variables, len(self.columns), self.has_header)
 
 
-def guess(rows: Sequence[Sequence[str]]) -> Mapping:
-    """By the names in the first row, and by what looks like an address."""
+def guess(rows: Sequence[Sequence[str]], wanted: Iterable[str] = ()) -> Mapping:
+    """By the names in the first row, and by what looks like an address; `wanted`: what the mail reads."""
+    known = {_plain(name): name for name in wanted}
     has_header = not any(_is_address(cell) for cell in rows[0])
     header = [cell.strip() for cell in rows[0]] if has_header else [""] * len(rows[0])
     below = rows[1:] if has_header else rows
@@ -67,7 +73,7 @@ def guess(rows: Sequence[Sequence[str]]) -> Mapping:
         use = ADDRESS if at == address else VARIABLE
         if use == VARIABLE and _NAME.fullmatch(words) and not any(one.use == NAME for one in columns):
             use = NAME
-        called = _variable(words, at, taken)
+        called = _variable(words, at, known, taken)
         columns.append(Column(at, words, examples[:_EXAMPLES], use, called))
     return Mapping(columns, has_header, rows=below)
 
@@ -120,12 +126,16 @@ def _is_address(cell: str) -> bool:
     return True
 
 
-def _variable(words: str, at: int, taken: set[str]) -> str:
-    """ "First name" as first_name; what is a name already stays."""
-    plain = words if words.isidentifier() and words.isascii() else re.sub(r"[^a-z0-9]+", "_", words.lower())
-    name = plain.strip("_")[:_LONGEST_NAME] or f"column_{at + 1}"
+def _variable(words: str, at: int, known: dict[str, str], taken: set[str]) -> str:
+    """ "First Name" as first_name; what is a name already stays, unless the mail calls it otherwise."""
+    is_name = words.isidentifier() and words.isascii()
+    name = known.get(_plain(words)) or (words if is_name else _plain(words)) or f"column_{at + 1}"
     name = f"_{name}" if name[0].isdigit() else name
     while name in taken:
         name += "_2"
     taken.add(name)
     return name
+
+
+def _plain(words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:_LONGEST_NAME]

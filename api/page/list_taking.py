@@ -7,7 +7,7 @@ stored, and whoever asks meanwhile, here or at another process, learns that some
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,7 @@ from postwerk.archive import drafts, idempotency
 from postwerk.archive.drafts import DraftList
 from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import Name
-from postwerk.errors import InvalidRequest
 from postwerk.rules.idempotency import LEASE
-from postwerk.rules.recipients import NewRecipient, Refusal
 
 PATIENCE = 2.0
 """Seconds that a browser waits for the end, before it is shown how far it is."""
@@ -118,26 +116,6 @@ async def progress_of(parts: Parts, owner: str, one: DraftList) -> Progress | No
     is_running = held and since is not None and parts.now() - since <= LEASE
     rows = PartProgress.read(known.answer).accepted if known.status is None else 0
     return Progress(rows, is_running or parts.background.has(one.id))
-
-
-async def refused_rows(archive: Archive, one: DraftList) -> AsyncIterator[Refusal]:
-    """Every row of it that was refused: it is read once more. Ends where it broke off."""
-    columns = columns_of(one)
-    if columns is None:
-        return
-    reader = MappedReader(columns, charset_of(one))
-    try:
-        async for piece in pieces_of(archive, one):
-            for refused in await asyncio.to_thread(_refused, reader.feed(piece)):
-                yield refused
-        for refused in _refused(reader.finish()):
-            yield refused
-    except InvalidRequest:
-        return  # where it broke off is told beside the list
-
-
-def _refused(found: Iterator[NewRecipient | Refusal]) -> list[Refusal]:
-    return [one for one in found if isinstance(one, Refusal)]
 
 
 def _key(one: DraftList) -> str:

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from api.dependencies import Parts
-from api.errors import MalformedBody
 from api.taking.mapped_rows import first_rows
 from postwerk.archive import drafts
 from postwerk.archive.drafts import DraftList
 from postwerk.archive.engine import Archive
 from postwerk.archive.ids import new_id
+from postwerk.errors import InvalidRequest
 
 PIECE = 1024 * 1024
 """Octets of a piece: a commit each."""
@@ -51,7 +51,7 @@ async def keep_list(
 
 async def _keep_piece(archive: Archive, list_id: str, number: int, data: bytes) -> None:
     if number == 0 and data.startswith(b"PK\x03\x04"):
-        raise MalformedBody("This is a workbook or a zip file: save the sheet as CSV, and give that.")
+        raise InvalidRequest("This is a workbook or a zip file: save the sheet as CSV, and give that.")
     async with archive.writing() as connection:
         await drafts.add_piece(connection, list_id, number, data)
 

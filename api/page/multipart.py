@@ -84,6 +84,10 @@ class MultipartForm:
                 return await self._part()
         return None
 
+    async def skip_rest(self) -> None:
+        while await self.next_part() is not None:
+            pass
+
     async def _part(self) -> Part:
         self._parts += 1
         if self._parts > MOST_PARTS:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from api.page.forms import Form
+
 
 class Field(NamedTuple):
     """A field of the form, and the part of the API's request that it stands for (a JSON pointer)."""
@@ -16,6 +18,7 @@ class Field(NamedTuple):
 
 FIELDS = (
     Field("name", "#/name", "content"),
+    Field("tags", "#/metadata/tags", "content"),
     Field("template", "#/template", "content"),
     Field("version", "#/template/version", "content"),
     Field("from", "#/from", "content"),
@@ -67,3 +70,16 @@ def field_at(pointer: str) -> str:
 def first_of(wrong: Wrong) -> str:
     """The field that comes first on the page."""
     return next((field.name for field in FIELDS if field.name in wrong), "")
+
+
+_USUAL = {"notify_on": ["failure", "completion"], "zone": ["UTC"], "notify_mode": ["digest"]}
+
+
+def open_sections(form: Form, wrong: Wrong) -> set[str]:
+    """Those of which something is said that is not usual, or is wrong."""
+    said = {
+        field.section
+        for field in FIELDS
+        if any(form.all(field.name)) and form.all(field.name) != _USUAL.get(field.name)
+    }
+    return said | {field.section for field in FIELDS if field.name in wrong}

@@ -19,6 +19,7 @@ from postwerk.errors import InvalidRequest
 _MAILBOX = re.compile(r"""(?:[^",;\n]|"(?:[^"\\]|\\.)*"|")+""")
 """Up to a comma that stands in no quotes; a quote that is never closed is one character."""
 _LONGEST_LIST = 4000
+_LONGEST_TAG, _MOST_TAGS = 50, 8
 _PLAIN = ("name", "from", "subject", "rate", "return_path", "relay", "deadline", "on_ambiguous")
 _BODIES = ("html", "text")
 
@@ -138,6 +139,17 @@ def _object(field: str) -> Callable[[Form], Any]:
     return read
 
 
+def _metadata(form: Form) -> dict[str, Any] | None:
+    """With the tags in it, as the overview shows them."""
+    tags = [tag.strip() for tag in form.get("tags").split(",") if tag.strip()]
+    if any(len(tag) > _LONGEST_TAG for tag in tags) or len(tags) > _MOST_TAGS:
+        raise InvalidRequest(
+            f"At most {_MOST_TAGS} tags of at most {_LONGEST_TAG} characters.", pointer="tags"
+        )
+    given = _object("metadata")(form) or {}
+    return {**given, **({"tags": tags} if tags else {})} or None
+
+
 def _headers(form: Form) -> dict[str, str] | None:
     """A line each."""
     found: dict[str, str] = {}
@@ -172,7 +184,7 @@ _READERS: dict[str, Callable[[Form], Any]] = {
     "window": _window,
     "notify": _notify,
     "variables": _object("variables"),
-    "metadata": _object("metadata"),
+    "metadata": lambda form: _metadata(form),
     "headers": _headers,
     "inline_css": lambda form: True if form.get("inline_css") else None,
     "retry": lambda form: form.get("retry") or None,

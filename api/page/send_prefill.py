@@ -34,7 +34,7 @@ def form_of_send(send: BulkSend, content: Content) -> Form:
             *_content(content),
             *_leaving(content.list_unsubscribe),
             *_options(send.options),
-            ("metadata", _json(send.metadata)),
+            *_metadata(send.metadata),
         ]
     )
 
@@ -51,6 +51,14 @@ def files_of(content: Content) -> list[GivenFile]:
         for one in content.attachments
         if one.blob
     ]
+
+
+def _metadata(metadata: Any) -> Iterator[tuple[str, str]]:
+    rest = dict(metadata) if isinstance(metadata, dict) else {}
+    tags = rest.get("tags")
+    if isinstance(tags, list) and all(isinstance(tag, str) and "," not in tag for tag in tags):
+        yield "tags", ", ".join(rest.pop("tags"))
+    yield "metadata", _json(rest)
 
 
 def _content(content: Content) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -70,16 +70,27 @@ class FirstRows(CsvRows[list[str]]):
 
 
 def first_rows(data: bytes, most: int, *, is_all: bool, charset: str | None = None) -> list[list[str]]:
-    """The first rows of a list by its first piece. Raises InvalidRequest for what is no CSV, or too wide."""
-    reader, found = FirstRows(charset), list[list[str]]()
-    pieces = [reader.feed(data), *([reader.finish()] if is_all else [])]
-    for piece in pieces:
-        for row in piece:
-            if isinstance(row, list):
-                found.append(row)
+    """The first rows of a list by its first piece, as far as it can be read.
+
+    Raises InvalidRequest for what is no CSV, or too wide.
+    """
+    found: list[list[str]] = []
+    try:
+        for row in _rows(FirstRows(charset), data, is_all):
+            found.append(row)
             if len(found) == most:
-                return _checked(found)
+                break
+    except InvalidRequest:
+        if not found:
+            raise
     return _checked(found)
+
+
+def _rows(reader: FirstRows, data: bytes, is_all: bool) -> Iterator[list[str]]:
+    for rows in (reader.feed(data), reader.finish() if is_all else ()):
+        for row in rows:
+            if isinstance(row, list):
+                yield row
 
 
 def _checked(rows: list[list[str]]) -> list[list[str]]:
