@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Annotated, Any
-from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.exc import IntegrityError
@@ -34,6 +33,7 @@ from postwerk.archive.templates import templates
 from postwerk.contracts.content import Content
 from postwerk.contracts.keys import Scope
 from postwerk.errors import Forbidden, NotFound
+from postwerk.rules.sending_window import time_zones
 
 router = APIRouter()
 _MOST_TEMPLATES = 500
@@ -167,7 +167,7 @@ async def _form(visit: Visit, typed: Typed, draft: BulkSend | None = None) -> Re
         first=first_of(typed.wrong),
         sections=open_sections(typed.form, typed.wrong),
         templates=[one.id for one in known],
-        zones=sorted(available_timezones()),
+        zones=time_zones(),
         relays=parts.config.relay_names,
         public_url=parts.config.public_url,
         limits=parts.config.file_limits,

@@ -12,9 +12,14 @@ from postwerk.archive import reads
 from postwerk.archive.reads import MessageFilter
 from tests.support.api import Door
 from tests.support.keys import a_key
-from tests.support.page import Browser, Screen, a_browser, a_browser_here
+from tests.support.page import Browser, Screen, a_browser, a_browser_here, as_multipart
 
-LIST = b"E-Mail;First Name;Note\nada@example.com;Ada;x\nbob@example.com;Bob;y\nnobody;No;z\nADA@example.com;A;x\n"
+LIST = b"""E-Mail;First Name;Note
+ada@example.com;Ada;x
+bob@example.com;Bob;y
+nobody;No;z
+ADA@example.com;A;x
+"""
 CONTENT: dict[str, Any] = {
     "name": "spring",
     "from_": "Shop <news@shop.example>",
@@ -348,8 +353,6 @@ async def test_a_form_with_files_is_read_behind_its_token_only(page_door: Door) 
     late = {"subject": "x", "token": form.tree.css_first("[name=token]").attributes["value"]}
     body = await browser.send(form, "/sends/new", **CONTENT)
     assert body.status == 200
-    from tests.support.page import as_multipart
-
     content, kind = as_multipart(late)
     assert (await browser.post("/sends/new", content, content_type=kind)).status == 403
     cut = as_multipart({"token": late["token"], "name": "x" * 1000})[0][:900]
