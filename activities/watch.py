@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
@@ -14,6 +15,7 @@ from activities.parts import BulkContent, SendPermission
 from postwerk.archive import bulks
 from postwerk.archive.counters import counts_of
 from postwerk.archive.engine import Archive
+from postwerk.archive.outbox_writing import write_threshold
 from postwerk.contracts.options import AutoPause
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import MessageState
@@ -41,7 +43,7 @@ class BulkWatch:
         most = bulk.options.max_consecutive_config_errors
         if max(in_a_row, self._on_lane[bulk_id, lane]) >= most:
             self._on_lane[bulk_id, lane] = 0
-            await self._hold(bulk_id, f"paused by itself: {most} times in a row {words}")
+            await self._stop(bulk_id, "max_consecutive_config_errors", f"{most} times in a row {words}")
 
     async def went_through(self, bulk_id: str, lane: str) -> None:
         """A message was taken: the settings are good."""
@@ -70,13 +72,16 @@ class BulkWatch:
                 counts = await counts_of(connection, bulk_id)
                 since = await bulks.watched_from(connection, bulk_id)
             if words := too_many_bounces(rule, counts, since):
-                await self._hold(bulk_id, f"paused by itself: {words}")
+                await self._stop(bulk_id, "auto_pause", words)
         except (SQLAlchemyError, OSError, RPCError) as error:
             log.consequence_not_drawn("", "auto_pause", error)  # the next bounce looks again
 
-    async def _hold(self, bulk_id: str, reason: str) -> None:
-        """At once in this process; for all others as soon as the workflow has recorded it."""
+    async def _stop(self, bulk_id: str, threshold: str, words: str) -> None:
+        """Pause it at once in this process; for all others as soon as the workflow has recorded it."""
+        reason = f"paused by itself: {words}"
         if self._permission.deny(bulk_id):
+            async with self._archive.writing() as connection:
+                await write_threshold(connection, bulk_id, threshold, words, datetime.now(UTC))
             log.bulk_paused(bulk_id, reason)
             root = (activity.info().workflow_id or "").partition("/")[0]
             await activity.client().get_workflow_handle(root).signal("hold", HoldSignal(reason=reason))

@@ -16,6 +16,7 @@ from api.access import guard, need_of
 from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
 from api.errors import add_error_handlers
+from api.event_keeping import keep_events_forever
 from api.gate import Gate
 from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
@@ -142,6 +143,7 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         background = [
             asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),
+            asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
         try:
             yield
@@ -187,6 +189,9 @@ def _config(settings: Settings) -> ApiConfig:
         ehlo_name=settings.ehlo_name,
         dns_server=settings.dns_server,
         inbound_max_bytes=settings.inbound_max_bytes,
+        events_kept=settings.events_kept,
+        stalled_after=settings.stalled_after,
+        streams_per_key=settings.streams_per_key,
         **_relay(settings),
     )
 

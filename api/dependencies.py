@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +73,11 @@ class ApiConfig:
     dns_server: str = ""
     """Host, or host:port; empty: those of this machine."""
     inbound_max_bytes: int = 1024 * 1024
+    events_kept: timedelta = timedelta(days=7)
+    stalled_after: timedelta = timedelta(minutes=15)
+    """A bulk send of which nothing moves for so long, though nothing keeps it waiting, stands still."""
+    streams_per_key: int = 20
+    """Streams of events that each key may have open, and each peer without one."""
 
     @property
     def relay_names(self) -> list[str]:

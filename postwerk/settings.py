@@ -144,6 +144,12 @@ class Settings(BaseSettings):
     """Calls of each API key, and of each peer without one, per process of the API; 0: any number."""
     uploads_at_once: int = Field(default=16, ge=0, le=10_000)
     """Bodies of a megabyte and more that each API key may send at once, per process; 0: any number."""
+    events_kept: Duration = Field(default=timedelta(days=7), ge=timedelta(hours=1))
+    """How long events can be read; those that a webhook has not got yet up to 30 days longer."""
+    stalled_after: Duration = Field(default=timedelta(minutes=15), ge=timedelta(minutes=1))
+    """A bulk send of which nothing moves for so long, though nothing keeps it waiting: bulk_send.stalled."""
+    streams_per_key: int = Field(default=20, ge=1, le=10_000)
+    """Streams of events that each API key may have open at once, per process of the API."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:

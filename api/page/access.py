@@ -8,6 +8,7 @@ from typing import NamedTuple
 from api.access import Need
 from api.who import Caller
 from postwerk.contracts.keys import Scope
+from postwerk.contracts.queue import Verb
 
 SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
 
@@ -43,6 +44,27 @@ _OPERATE_OR_OWN = (
     "GET /sends/{}/draft/start",
     "POST /sends/{}/draft/start",
 )
+# The queue and its messages.
+_QUEUE_READ = (
+    "GET /queue",
+    "GET /live/queue",
+    "GET /operations",
+    "GET /audit",
+    "GET /suppressions",
+    "GET /events",
+    "GET /live/events",
+)
+_QUEUE_READ_OR_OWN = (
+    "GET /messages/{}",
+    "GET /live/messages/{}",
+    "GET /messages/{}/html",
+    "GET /messages/{}/raw",
+    "GET /operations/{}",
+    "GET /live/operations/{}",
+)
+_QUEUE_OPERATE = ("POST /queue/confirm", "POST /queue/do", "POST /suppressions")
+_QUEUE_OPERATE_OR_OWN = tuple(f"POST /messages/{{}}/{verb}" for verb in Verb if verb is not Verb.RETRY_FAILED)
+_QUEUE_ADMIN = ("POST /suppressions/remove",)
 NEEDS: dict[str, Need] = {
     **dict.fromkeys(_PUBLIC, Need(public=True)),
     **dict.fromkeys(_READ, Need((READ,))),
@@ -51,6 +73,11 @@ NEEDS: dict[str, Need] = {
     **dict.fromkeys(_OPERATE, Need((OPERATE,))),
     **dict.fromkeys(_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
     **dict.fromkeys(_ADMIN_OR_OWN, Need((ADMIN,), own=True)),
+    **dict.fromkeys(_QUEUE_READ, Need((READ,))),
+    **dict.fromkeys(_QUEUE_READ_OR_OWN, Need((READ,), own=True)),
+    **dict.fromkeys(_QUEUE_OPERATE, Need((OPERATE,))),
+    **dict.fromkeys(_QUEUE_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
+    **dict.fromkeys(_QUEUE_ADMIN, Need((ADMIN,))),
 }
 """By method and path; `{}` stands for a parameter of any name."""
 FORGOTTEN = Need((ADMIN,))
@@ -75,6 +102,9 @@ _PLACES = (
     Place("/queue", "Queue"),
     Place("/sends/new", "New send"),
     Place("/events", "Events"),
+    Place("/operations", "Operations"),
+    Place("/suppressions", "Suppressions"),
+    Place("/audit", "Audit"),
 )
 
 

@@ -8,11 +8,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.page import (
     routes_draft_lists,
     routes_draft_preview,
+    routes_events,
     routes_lanes,
     routes_login,
+    routes_message,
     routes_new_send,
+    routes_operations,
     routes_overview,
+    routes_queue,
     routes_sends,
+    routes_suppressions,
 )
 from api.page.guard import guard
 from api.page.headers import PageHeaders
@@ -26,6 +31,11 @@ ROOMS = (
     routes_draft_lists,
     routes_draft_preview,
     routes_sends,
+    routes_queue,
+    routes_message,
+    routes_operations,
+    routes_suppressions,
+    routes_events,
 )
 """In this order addresses are looked for: `/sends/new` stands before `/sends/{bulk_id}`."""
 

@@ -46,7 +46,7 @@ async def act(parts: UseParts, token: str) -> HTMLResponse:
     if found is None:
         return unsubscribe_page.unknown()
     async with parts.archive.writing() as connection:
-        await unsubscribe(connection, found.address, message.bulk_id, parts.now())
+        await unsubscribe(connection, found.address, message, parts.now())
     await _stop_waiting(parts, found.address)
     return unsubscribe_page.done()
 

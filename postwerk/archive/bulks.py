@@ -56,6 +56,7 @@ _SETTLE_SOME = text("""
     UPDATE message SET state = :state, changed_at = :now, next_attempt_at = NULL, time_left = NULL,
         next_state = NULL
     WHERE bulk_id = :bulk_id AND seq BETWEEN :first AND :last AND state = :was
+    RETURNING lane
 """)
 _MAY_BECOME: dict[BulkState, Sequence[BulkState]] = {
     BulkState.PAUSED: (BulkState.SCHEDULED, BulkState.QUEUED, BulkState.RUNNING, BulkState.PAUSED),

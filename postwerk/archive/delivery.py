@@ -41,10 +41,12 @@ _LAST_REPLY = text(f"""
     WHERE {_IN_BATCH} AND state = 'deferred' ORDER BY next_attempt_at LIMIT 1
 """)
 _ENDS = "state = :state, changed_at = :now, next_attempt_at = NULL, time_left = NULL, next_state = NULL"
-_SETTLE = text(f"UPDATE message SET {_ENDS} WHERE {_IN_BATCH} AND state = :was")
-_SETTLE_LATE = text(f"UPDATE message SET {_ENDS} WHERE {_IN_BATCH} AND state = :was AND extra <= :late")
+_SETTLE = text(f"UPDATE message SET {_ENDS} WHERE {_IN_BATCH} AND state = :was RETURNING lane")
+_SETTLE_LATE = text(
+    f"UPDATE message SET {_ENDS} WHERE {_IN_BATCH} AND state = :was AND extra <= :late RETURNING lane"
+)
 _SETTLE_SEQS = text(
-    f"UPDATE message SET {_ENDS} WHERE bulk_id = :bulk_id AND seq IN :seqs AND state = :was"
+    f"UPDATE message SET {_ENDS} WHERE bulk_id = :bulk_id AND seq IN :seqs AND state = :was RETURNING lane"
 ).bindparams(bindparam("seqs", expanding=True))
 _MAKE_DUE = text(f"UPDATE message SET next_attempt_at = :now WHERE {_IN_BATCH} AND state = 'deferred'")
 _UNREACHABLE = text(f"""

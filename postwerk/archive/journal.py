@@ -20,6 +20,7 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.given import Given
 from postwerk.archive.holding import TIME_LEFT
 from postwerk.archive.suppressions import HardBounce, suppress_hard_bounces
+from postwerk.archive.tallies import Happened, count_happened
 from postwerk.contracts.states import MessageState
 from postwerk.observe.log import archive_unavailable
 
@@ -57,7 +58,7 @@ _OUTCOME = Given(
         last_enhanced = given.enhanced, last_text = given.reply
     FROM {{given}} WHERE message.bulk_id = given.bulk_id AND message.seq = given.seq
         AND message.state = 'sending' AND message.attempts = given.attempt
-    RETURNING message.bulk_id, message.seq, message.state
+    RETURNING message.bulk_id, message.seq, message.state, message.lane
     """,
     bulk_id="text", seq="bigint", attempt="int", at="bigint", state="text", deferrals="int",
     next_attempt_at="bigint", possible_duplicate="boolean", reason="text", stage="text", code="int",
@@ -190,10 +191,14 @@ class Journal:
 def write_entries(
     connection: Connection, entries: Sequence[Mark | Outcome], shard: int
 ) -> set[tuple[type, str, int]]:
-    """Write marks, outcomes, attempt rows and counters in this transaction; answers which were applied."""
+    """Write marks, outcomes, attempt rows, counters and tallies in this transaction.
+
+    Answers which were applied. The events of all this are written by triggers.
+    """
     marks = {(entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Mark)}
     outcomes = {(entry.bulk_id, entry.seq): entry for entry in entries if isinstance(entry, Outcome)}
     moved: Counter[tuple[str, str]] = Counter()
+    happened: list[Happened] = []
     applied: set[tuple[type, str, int]] = set()
     if marks:
         for bulk_id, seq in connection.execute(*_MARK.bind(connection, list(marks.values()))):
@@ -202,14 +207,16 @@ def write_entries(
             moved[bulk_id, MessageState.SENDING] += 1
     if outcomes:
         rows = list(outcomes.values())
-        for bulk_id, seq, state in connection.execute(*_OUTCOME.bind(connection, rows)):
+        for bulk_id, seq, state, lane in connection.execute(*_OUTCOME.bind(connection, rows)):
             applied.add((Outcome, bulk_id, seq))
             moved[bulk_id, MessageState.SENDING] -= 1
             moved[bulk_id, state] += 1
+            happened.append(Happened(outcomes[bulk_id, seq].at, lane, state))
         connection.execute(*_ATTEMPT.bind(connection, rows))
         if hard := [_hard_bounce(row) for row in rows if row.suppress]:
             suppress_hard_bounces(connection, hard)
     count_moves(connection, moved, shard)
+    count_happened(connection, happened, shard)
     return applied
 
 

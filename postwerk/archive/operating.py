@@ -16,6 +16,7 @@ from postwerk.archive.given import Given
 from postwerk.archive.holding import EXTRA, TIME_LEFT
 from postwerk.archive.moved import moved_meanwhile
 from postwerk.archive.operations import Found, Operation
+from postwerk.archive.tallies import Happened, count_happened
 from postwerk.contracts.queue import Verb
 from postwerk.contracts.states import MessageState
 
@@ -124,7 +125,7 @@ def _change_all(
     shard: int,
     extra: timedelta,
 ) -> set[tuple[str, int]]:
-    given = {
+    given: dict[str, Any] = {
         "now": to_microseconds(now),
         "operation": op.id,
         "becomes": _BECOMES.get(op.verb, ""),
@@ -133,15 +134,20 @@ def _change_all(
     }
     moved: Counter[tuple[str, str]] = Counter()
     changed: set[tuple[str, int]] = set()
+    expired: list[Happened] = []
     for statement, some in _parts(op.verb, found):
         was = {(one.bulk_id, one.seq): one.was for one in some}
+        lanes = {(one.bulk_id, one.seq): one.lane for one in some}
         for bulk_id, seq, state in _run(connection, statement, some, given):
             changed.add((bulk_id, seq))
             moved[bulk_id, was[bulk_id, seq]] -= 1
             moved[bulk_id, state] += 1
+            if state == MessageState.EXPIRED:
+                expired.append(Happened(given["now"], lanes[bulk_id, seq], state))
     if op.verb is Verb.RETRY_FAILED:
         _forget(connection, found, changed)
     count_moves(connection, moved, shard)
+    count_happened(connection, expired, shard)
     return changed
 
 

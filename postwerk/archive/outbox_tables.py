@@ -28,8 +28,10 @@ class EventRow(SQLModel, table=True):
     __tablename__: ClassVar[str] = "event"
     __table_args__ = (
         Index("event_in_order", "xid", "id", sqlite_where=_OF_POSTGRESQL),  # in SQLite the id is enough
+        Index("event_by_bulk_send", "bulk_id", "xid", "id"),
         # Of bulk sends, lanes and addresses: few beside those of messages, which are found by their message.
         Index("event_rare", "at", sqlite_where=_RARE, postgresql_where=_RARE),
+        Index("event_rare_of_bulk_send", "bulk_id", "type", sqlite_where=_RARE, postgresql_where=_RARE),
         {"sqlite_autoincrement": True},
     )
 

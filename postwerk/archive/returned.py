@@ -17,6 +17,7 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.counters import SHARDS, count_moves
 from postwerk.archive.inbound import TakenUp
 from postwerk.archive.suppressions import HardBounce, suppress_hard_bounces
+from postwerk.archive.tallies import COMPLAINED, LATE_BOUNCED, Happened, count_happened
 from postwerk.contracts.inbound import Found, InboundState
 from postwerk.contracts.states import MessageState
 from postwerk.rules.returned import Verdict, look_again_at, names_another, reported_of, verdict_of, waits
@@ -36,7 +37,9 @@ _WAIT = text("""
 """)
 _SEND = "SELECT id FROM bulk_send WHERE id = :bulk_id AND state <> 'storing'"
 _LOCK_SEND = {"sqlite": text(_SEND), "postgresql": text(_SEND + " FOR UPDATE")}
-_READ = "SELECT state, address, attempts, complained_at FROM message WHERE bulk_id = :bulk_id AND seq = :seq"
+_READ = """
+    SELECT state, address, lane, attempts, complained_at FROM message WHERE bulk_id = :bulk_id AND seq = :seq
+"""
 _LOCK_MESSAGE = {"sqlite": text(_READ), "postgresql": text(_READ + " FOR UPDATE")}
 _BOUNCED = text("""
     UPDATE message SET state = 'bounced', late = :yes, attempts = attempts + 1, changed_at = :now,
@@ -112,6 +115,7 @@ def apply_complaint(
         connection.execute(_COMPLAINED, where)
         connection.execute(_COUNT_COMPLAINT, {"bulk_id": about.bulk_id})
         connection.execute(_SUPPRESS, where)
+        _count(connection, message.lane, COMPLAINED, now)
         ended = Ended(InboundState.DONE, "its recipient complained, and gets no more mail", about)
     return _end(connection, mail, found, ended)
 
@@ -136,6 +140,7 @@ def _bounce(connection: Connection, found: Found, about: TokenOf, message: Row[A
         )
     verdict = verdict_of(reported)
     _write_bounce(connection, about, message.attempts + 1, verdict, found.reporting_mta, now)
+    _count(connection, message.lane, LATE_BOUNCED, now)
     said = f"bounced late: {verdict.reason}"
     if names_another(reported, message.address):
         said += "; it names another recipient than the message went to"
@@ -169,6 +174,10 @@ def _write_bounce(
         (about.bulk_id, MessageState.BOUNCED): 1,
     }
     count_moves(connection, moved, os.getpid() % SHARDS)
+
+
+def _count(connection: Connection, lane: str, kind: str, now: datetime) -> None:
+    count_happened(connection, [Happened(to_microseconds(now), lane, kind)], os.getpid() % SHARDS)
 
 
 def _wait(

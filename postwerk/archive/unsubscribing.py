@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.audit import Actor, write_audit
+from postwerk.archive.outbox_writing import write_unsubscribed
 from postwerk.archive.suppressions import NewSuppression, add_suppressions
 from postwerk.contracts.content import Content
 from postwerk.rules.suppressing import UNSUBSCRIBE
@@ -49,11 +50,15 @@ async def sent_to(connection: AsyncConnection, message: TokenOf) -> SentTo | Non
     return SentTo(row.address, sender.name or sender.email)
 
 
-async def unsubscribe(connection: AsyncConnection, address: str, bulk_id: str, now: datetime) -> bool:
-    """List the address for bulk mail, and tell the audit trail; False when that was known before."""
-    entry = NewSuppression(address, UNSUBSCRIBE, "by the link in a mail", bulk_id)
+async def unsubscribe(connection: AsyncConnection, address: str, message: TokenOf, now: datetime) -> bool:
+    """List the address for bulk mail, and tell of it; False when that was known before.
+
+    `message`: whose link was used.
+    """
+    entry = NewSuppression(address, UNSUBSCRIBE, "by the link in a mail", message.bulk_id)
     if not await add_suppressions(connection, [entry], source=SOURCE, now=now):
         return False
+    await write_unsubscribed(connection, message, now)
     await write_audit(
         connection,
         Actor(SOURCE),
@@ -62,7 +67,7 @@ async def unsubscribe(connection: AsyncConnection, address: str, bulk_id: str, n
         target=address.lower(),
         reason=UNSUBSCRIBE,
         count=1,
-        details={"source": SOURCE, "bulk_send": bulk_id},
+        details={"source": SOURCE, "bulk_send": message.bulk_id},
     )
     return True
 

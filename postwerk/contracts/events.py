@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+import orjson
 
 
 class EventType(StrEnum):
@@ -24,9 +29,26 @@ class EventType(StrEnum):
     BULK_SEND_RESUMED = "bulk_send.resumed"
     BULK_SEND_COMPLETED = "bulk_send.completed"
     BULK_SEND_CANCELLED = "bulk_send.cancelled"
+    BULK_SEND_FAILED = "bulk_send.failed"
     BULK_SEND_STALLED = "bulk_send.stalled"
     BULK_SEND_THRESHOLD = "bulk_send.threshold"
     LANE_COOLING = "lane.cooling"
     LANE_RECOVERED = "lane.recovered"
     SUPPRESSION_CREATED = "suppression.created"
     SUPPRESSION_DELETED = "suppression.deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, as it is handed out: always the same for the same id."""
+
+    id: str
+    """evt_...: sorts as text in the order in which events are handed out, and says where to go on."""
+    type: EventType
+    timestamp: datetime
+    data: dict[str, Any]
+    """JSON; fields that do not apply are left out."""
+
+    def as_json(self) -> bytes:
+        """One line of JSON."""
+        return orjson.dumps(self, option=orjson.OPT_UTC_Z)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from postwerk.archive.migrations.triggers_of_0005 import statements
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -30,6 +32,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_index("page_session_by_end", "page_session", ["until"])
+    for statement in statements(op.get_bind().dialect.name):
+        op.get_bind().exec_driver_sql(statement)
 
 
 def _create_events() -> None:
@@ -51,8 +55,11 @@ def _create_events() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("event_in_order", "event", ["xid", "id"], sqlite_where=sa.text("xid > 0"))
+    op.create_index("event_by_bulk_send", "event", ["bulk_id", "xid", "id"])
     rare = sa.text("seq = 0")
     op.create_index("event_rare", "event", ["at"], sqlite_where=rare, postgresql_where=rare)
+    of_one = ["bulk_id", "type"]
+    op.create_index("event_rare_of_bulk_send", "event", of_one, sqlite_where=rare, postgresql_where=rare)
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE event ALTER COLUMN xid SET DEFAULT pg_current_xact_id()::text::bigint")
 
