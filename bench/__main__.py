@@ -24,7 +24,7 @@ def main() -> int:
     wanted = _arguments()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        sink = ("smtp-sink",) if wanted.step not in ("bad-day", "queue", "page", "screens") else ()
+        sink = ("smtp-sink",) if wanted.step not in ("bad-day", "queue", "screens") else ()
         peer = ("postfix", "smtp-source") if wanted.step in ("all", "postfix") else ()
         need_programs(*sink, *peer)
         figures = STEPS[wanted.step](wanted)
