@@ -15,7 +15,18 @@ SEND, READ, OPERATE, ADMIN = Scope.SEND, Scope.READ, Scope.OPERATE, Scope.ADMIN
 _PUBLIC = ("GET /login", "POST /login", "POST /logout", "GET /static/{}")
 _READ = ("GET /", "GET /live")
 _READ_OR_OWN = ("GET /sends/{}", "GET /live/sends/{}")
-_SEND: tuple[str, ...] = ()
+_SEND: tuple[str, ...] = ("GET /sends/new", "POST /sends/new")
+_ADMIN_OR_OWN = (
+    "GET /sends/{}/draft/content",
+    "POST /sends/{}/draft/content",
+    "GET /sends/{}/draft/recipients",
+    "POST /sends/{}/draft/recipients",
+    "GET /sends/{}/draft/columns",
+    "POST /sends/{}/draft/columns",
+    "GET /sends/{}/draft/refused",
+    "POST /sends/{}/draft/drop",
+)
+"""As the API's /recipients: in somebody else's draft one would write in somebody else's name."""
 _OPERATE = ("POST /lanes/suspend", "POST /lanes/resume")
 _OPERATE_OR_OWN = (
     "POST /sends/{}/pause",
@@ -26,6 +37,12 @@ _OPERATE_OR_OWN = (
     "POST /sends/{}/rate",
     "GET /sends/{}/retry-failed",
     "POST /sends/{}/retry-failed",
+    "GET /sends/{}/draft",
+    "GET /sends/{}/draft/preview",
+    "GET /sends/{}/draft/sample",
+    "POST /sends/{}/draft/test",
+    "GET /sends/{}/draft/start",
+    "POST /sends/{}/draft/start",
 )
 # The queue and its messages.
 _QUEUE_READ = (
@@ -55,6 +72,7 @@ NEEDS: dict[str, Need] = {
     **dict.fromkeys(_SEND, Need((SEND,))),
     **dict.fromkeys(_OPERATE, Need((OPERATE,))),
     **dict.fromkeys(_OPERATE_OR_OWN, Need((OPERATE,), own=True)),
+    **dict.fromkeys(_ADMIN_OR_OWN, Need((ADMIN,), own=True)),
     **dict.fromkeys(_QUEUE_READ, Need((READ,))),
     **dict.fromkeys(_QUEUE_READ_OR_OWN, Need((READ,), own=True)),
     **dict.fromkeys(_QUEUE_OPERATE, Need((OPERATE,))),

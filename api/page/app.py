@@ -6,10 +6,13 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.page import (
+    routes_draft_lists,
+    routes_draft_preview,
     routes_events,
     routes_lanes,
     routes_login,
     routes_message,
+    routes_new_send,
     routes_operations,
     routes_overview,
     routes_queue,
@@ -24,6 +27,9 @@ ROOMS = (
     routes_login,
     routes_overview,
     routes_lanes,
+    routes_new_send,
+    routes_draft_lists,
+    routes_draft_preview,
     routes_sends,
     routes_queue,
     routes_message,
@@ -31,7 +37,7 @@ ROOMS = (
     routes_suppressions,
     routes_events,
 )
-"""In this order addresses are looked for: `/sends/new` would have to stand before `/sends/{bulk_id}`."""
+"""In this order addresses are looked for: `/sends/new` stands before `/sends/{bulk_id}`."""
 
 
 class PageDoor:

@@ -68,3 +68,8 @@ def size(octets: int | None) -> str:
 def counted(n: int, one: str, many: str = "") -> str:
     """1 message, 12,345 messages."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def without(words: str, opening: str) -> str:
+    """Words without what stands beside them anyway: `held: wrong price` beside the badge `held`."""
+    return words.removeprefix(f"{opening}: ") if words.startswith(f"{opening}: ") else words

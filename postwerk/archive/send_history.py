@@ -16,7 +16,7 @@ _TABLES = SQLModel.metadata.tables
 _AUDIT, _EVENT = _TABLES[AuditRow.__tablename__].c, _TABLES[EventRow.__tablename__].c
 _BATCH = _TABLES[BatchRow.__tablename__].c
 _LOOKED_AT = 5000
-"""Of so many latest entries, those about the send."""
+"""Of so many latest entries of the audit trail, those about the send."""
 
 
 class Deed(NamedTuple):
@@ -45,9 +45,7 @@ async def _orders(connection: AsyncConnection, bulk_id: str, limit: int) -> list
 
 async def _events(connection: AsyncConnection, bulk_id: str, limit: int) -> list[Deed]:
     # `seq = 0` in its words, so that the index of the few events that are about no message is used.
-    latest = select(_EVENT.id).where(text("seq = 0")).order_by(_EVENT.at.desc()).limit(_LOOKED_AT)
-    query = select(_EVENT.at, _EVENT.type, _EVENT.reason)
-    query = query.where(_EVENT.id.in_(latest), _EVENT.bulk_id == bulk_id)
+    query = select(_EVENT.at, _EVENT.type, _EVENT.reason).where(text("seq = 0"), _EVENT.bulk_id == bulk_id)
     rows = await connection.execute(query.order_by(_EVENT.at.desc()).limit(limit))
     return [Deed(at, kind, "", reason, None) for at, kind, reason in rows]
 

@@ -161,6 +161,32 @@ async function copy(event) {
   setTimeout(() => { button.textContent = words; }, 1500);
 }
 
+// A form that takes its time says so, and is not sent twice by two clicks. The server would take it once anyway.
+
+function sent(event) {
+  const form = event.target.closest("form[data-once]");
+  if (!form || event.defaultPrevented) return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "yes";
+  const button = event.submitter ?? form.querySelector("button:not([type=button])");
+  if (!button) return;
+  const words = button.textContent;
+  button.textContent = form.dataset.once;
+  window.addEventListener("pageshow", () => { delete form.dataset.sent; button.textContent = words; }, { once: true });
+}
+
+// Where nobody has said a time zone, it is that of the browser.
+
+function proposeZone() {
+  const field = document.querySelector("input[data-zone]");
+  const times = document.querySelectorAll("input[type=datetime-local], input[type=time]");
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const isKnown = here && document.querySelector(`#zones option[value="${CSS.escape(here)}"]`);
+  if (field?.value === "UTC" && isKnown && ![...times].some((one) => one.value)) field.value = here;
+}
+
+document.addEventListener("submit", sent);
+proposeZone();
 document.documentElement.classList.add("scripted");
 localise(document);
 countTicks();
