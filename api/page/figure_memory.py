@@ -54,12 +54,16 @@ class FigureMemory:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _watch(self) -> None:
+        was_away = False
         while True:
             try:
                 async with self._archive.reading() as connection:
                     self._samples.append(sample_of(await queue_totals(connection), self._now()))
+                was_away = False
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("the queue's figures are not known: %s", type(error).__name__)
+                if not was_away:  # once is enough: what is away is asked for again every ten seconds
+                    log.warning("the queue's figures are not known: %s", type(error).__name__)
+                was_away = True
             await asyncio.sleep(EVERY_SECONDS)
 
 
