@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.page import words
@@ -28,8 +29,14 @@ def _environment() -> Environment:
         for name in ("number", "percent", "span", "ago", "clock", "size", "counted", "without")
     }
     made.filters["zipped"] = lambda texts: [(text, text) for text in texts]  # choices that say their value
+    made.filters["json"] = _json
     made.globals |= {"static": address_of, "places_for": places_for}
     return made
+
+
+def _json(value: object) -> str:
+    """To be read; escaped like any text."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 _ENVIRONMENT = _environment()

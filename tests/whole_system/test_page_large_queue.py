@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event, text
 
 from api.page import queue_list
-from bench.page import SCREENS
 from bench.queue_seeds import SHAPES, seed
+from bench.screens import SCREENS
 from postwerk.archive.engine import Archive
 from tests.support.api import Door, open_door
 from tests.support.databases import open_archive
