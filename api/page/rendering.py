@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.page import words
@@ -40,14 +39,8 @@ def _environment() -> Environment:
         )
     }
     made.filters["zipped"] = lambda texts: [(text, text) for text in texts]  # choices that say their value
-    made.filters["json"] = _json
     made.globals |= {"static": address_of, "places_for": places_for}
     return made
-
-
-def _json(value: object) -> str:
-    """To be read; escaped like any text."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 _ENVIRONMENT = _environment()
