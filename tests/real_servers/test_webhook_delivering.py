@@ -32,6 +32,7 @@ from postwerk.webhooks.replaying import ReplayRun
 from postwerk.webhooks.sending import Sender
 from postwerk.webhooks.watching import OutboxWatch
 from postwerk.webhooks.wire import Wire
+from tests.support.metrics import Growth
 from tests.support.receiver import OK, Receiver, answer
 from tests.support.webhooks import a_webhook, requests_of, some_events, stored
 
@@ -80,6 +81,7 @@ def expected(count: int) -> list[str]:
 
 @pytest.mark.parametrize(("most", "requests"), [(1, 7), (3, 3), (100, 1)])
 async def test_every_event_comes_once_in_order_and_signed(archive: Archive, most: int, requests: int) -> None:
+    growth = Growth()
     with Receiver() as receiver:
         hook = await a_webhook(archive, receiver.url, max_events=most)
         await some_events(archive, 7)
@@ -91,6 +93,8 @@ async def test_every_event_comes_once_in_order_and_signed(archive: Archive, most
     assert [one.verified(hook.secret) == one.document for one in got] == [True] * requests
     assert len({one.message_id for one in got}) == requests
     assert (report.outcome, report.events, report.requests) == (RunOutcome.GO_ON, 7, requests)
+    assert growth.of("postwerk_webhook_events_total") == 7
+    assert growth.of("postwerk_webhook_request_seconds_count") == requests
     ids = [event["id"] for event in receiver.events]
     assert (await stored(archive, hook.id)).cursor == Cursor.parse(ids[-1])
     rows = await requests_of(archive, hook.id)
@@ -187,6 +191,7 @@ async def test_a_list_of_one_stays_a_list_of_one(archive: Archive) -> None:
 
 
 async def test_after_the_last_try_it_is_gone_and_nothing_is_lost(archive: Archive) -> None:
+    growth = Growth()
     with Receiver(ERROR) as receiver:
         hook = await a_webhook(archive, receiver.url)
         await some_events(archive, 2)
@@ -206,6 +211,10 @@ async def test_after_the_last_try_it_is_gone_and_nothing_is_lost(archive: Archiv
     assert lanes_of(receiver)[10:] == expected(2)
     rows = await requests_of(archive, hook.id)
     assert [row.outcome for row in rows] == [FAILED] * 9 + [GIVEN_UP] + [DELIVERED] * 2
+    counted = [
+        growth.of("postwerk_webhook_requests_total", outcome=one) for one in (FAILED, GIVEN_UP, DELIVERED)
+    ]
+    assert counted == [9, 1, 2]
     assert [row.attempt for row in rows] == [*range(1, 11), 1, 1]
 
 
