@@ -21,6 +21,8 @@ from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
 from api.middleware import Envelope
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
+from api.page.app import PageDoor, create_page
+from api.page.rendering import read_all as read_all_templates
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
 from api.request_schemas import BulkSendRequest, MessageRequest, TemplateRequest
@@ -136,6 +138,7 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
         app.state.parts = parts
     add_error_handlers(app)
     app.add_middleware(Gate)
+    app.add_middleware(PageDoor, page=create_page(app))
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM, compresslevel=5)
     app.add_middleware(Envelope)
     for room in _ROOMS:
@@ -154,13 +157,15 @@ def _lifespan(archive: Archive, config: ApiConfig) -> Any:
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
+        app.state.parts.page.figures.start()
+        await asyncio.to_thread(read_all_templates)
         background = [
             asyncio.create_task(reconcile_forever(archive, client, config.task_queue, config.public_url)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
         try:
-            with told_of_signals(app.state.parts.streams.stop):
+            with told_of_signals(app.state.parts.end_streams):
                 yield
         finally:
             for task in background:
@@ -191,6 +196,7 @@ def _config(settings: Settings) -> ApiConfig:
         ),
         public_url=settings.public_url,
         temporal_ui_url=settings.temporal_ui_url,
+        sandbox_url=settings.sandbox_url,
         docs=settings.docs,
         metrics_open=settings.metrics_open,
         open_on_loopback=settings.open_on_loopback,

@@ -46,6 +46,8 @@ _TITLES = {
     503: ("unavailable", "A part of the system is away"),
 }
 
+_UNNAMED = ("error", "The request failed")
+
 
 class MalformedCall(PostwerkError):
     """The call cannot be read."""
@@ -162,7 +164,7 @@ def problem(
     **more: Any,
 ) -> Response:
     """A problem document as the answer."""
-    own_code, title = _TITLES.get(status, ("error", "The request failed"))
+    own_code, title = _TITLES.get(status, _UNNAMED)
     code = code or own_code
     document = {
         "type": f"urn:postwerk:problem:{code}",
@@ -178,6 +180,16 @@ def problem(
     waits = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     body = orjson.dumps(document, default=str)
     return Response(body, status, {**waits, **(headers or {})}, media_type="application/problem+json")
+
+
+def status_of(error: PostwerkError) -> int:
+    """The status that says what kind of error it is."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def title_of(status: int) -> str:
+    """What a status means, in a few words."""
+    return _TITLES.get(status, _UNNAMED)[1]
 
 
 def loggable(path: str) -> str:
@@ -198,7 +210,7 @@ async def _known(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    status = status_of(error)
     code = getattr(error, "code", None)
     if isinstance(error, MissingScope):
         more["scope"] = error.scope

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -17,8 +16,7 @@ from api.event_reading import Wanted
 from postwerk.archive.engine import Archive
 from postwerk.archive.outbox import START, Cursor, Page, newest
 from postwerk.contracts.events import Event
-
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 PAGE = 200
 """Events that are read, and written, at once."""
@@ -144,7 +142,7 @@ class _Follower:
                 if is_all:
                     await self._streams.wait_for_more(self._cursor)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("a stream of events ends, the archive is away: %s", type(error).__name__)
+            log.stream_ended(error)
 
     def _here(self, words: str) -> bytes:
         """A comment that also says where to go on: everything up to here was looked through."""

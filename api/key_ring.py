@@ -64,6 +64,11 @@ class KeyRing:
             self._any_until = time.monotonic() + REMEMBERED_SECONDS
         return self._any
 
+    @property
+    def changes(self) -> int:
+        """How often something was changed here: what was found before is to be looked up again."""
+        return self._changes
+
     def forget(self) -> None:
         """Something was changed here: the next call looks anew."""
         self._changes += 1

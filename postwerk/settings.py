@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """Address under which callers reach the API, for links; empty: as they called it."""
     temporal_ui_url: str = ""
     """Address of the Temporal Web UI, for links; empty: no such link."""
+    sandbox_url: str = ""
+    """Address of the sandbox's inbox, for a link on the page; empty: no such link."""
     docs: Annotated[bool | None, BeforeValidator(_or_none)] = None
     """Serve /docs to everybody, or to nobody; empty: to this machine itself."""
     open_on_loopback: bool = False

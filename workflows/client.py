@@ -262,6 +262,26 @@ async def workers_polling(client: Client, task_queue: str) -> int:
     return len({poller.identity for poller in answer.pollers})
 
 
+async def backlog(client: Client, task_queue: str) -> int:
+    """About how many tasks wait for a worker, of all our queues. Raises RPCError."""
+    queues = (task_queue, messages_queue(task_queue))
+    kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+    return sum(await asyncio.gather(*(_backlog(client, one, kind) for one in queues for kind in kinds)))
+
+
+async def _backlog(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> int:
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=kind,
+            report_stats=True,
+        ),
+        timeout=RPC_TIMEOUT,
+    )
+    return int(answer.stats.approximate_backlog_count)
+
+
 async def register_search_attributes(client: Client) -> None:
     """Create what is missing; safe at each start and from several workers at once. Raises RPCError."""
     known = await client.operator_service.list_search_attributes(

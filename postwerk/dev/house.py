@@ -103,6 +103,7 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
         "POSTWERK_RELAY_URL": relay_url,
         "POSTWERK_PUBLIC_URL": api_url,
         "POSTWERK_TEMPORAL_UI_URL": ui_url,
+        "POSTWERK_SANDBOX_URL": sandbox_url,
         "TEMPORAL_ADDRESS": temporal_address,
         "TEMPORAL_NAMESPACE": wishes.namespace,
         **bounces,
