@@ -101,7 +101,6 @@ def test_a_reader_sees_each_event_once_across_kills_of_api_and_worker(tmp_path: 
         began = time.monotonic()
         system.stop("api")
         took = time.monotonic() - began
-        log = system.logs()
         reader.end()
         reader.join(30)
 
@@ -115,5 +114,4 @@ def test_a_reader_sees_each_event_once_across_kills_of_api_and_worker(tmp_path: 
     assert Counter(repeated)[True] >= 100
     told = [event["type"] for event in reader.events if event["type"].startswith("bulk_send.")]
     assert told == ["bulk_send.accepted", "bulk_send.started", "bulk_send.completed"]
-    assert "Application shutdown complete" in log
-    assert took < 10, "the stream kept the API from ending"
+    assert took < 8, "the stream kept the API from ending: it was killed after ten seconds"
