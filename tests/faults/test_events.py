@@ -94,7 +94,8 @@ def test_a_reader_sees_each_event_once_across_kills_of_api_and_worker(tmp_path: 
             wait_for_mails(system, number * 380 + chance.randrange(100, 380))
             system.kill(part)
             system.start(part)
-        view = system.wait_until_accounted(bulk_id, timeout=240)
+        system.wait_until_accounted(bulk_id, timeout=240)
+        eventually(lambda: system.view(bulk_id)["state"] == "completed", 60)
         kept = all_of(system, "/v1/events")
         eventually(lambda: len(reader.events) >= len(kept), 30)
         messages = all_of(system, f"/v1/bulk-sends/{bulk_id}/messages")
@@ -104,7 +105,6 @@ def test_a_reader_sees_each_event_once_across_kills_of_api_and_worker(tmp_path: 
         reader.end()
         reader.join(30)
 
-    assert view["state"] == "completed"
     ids = [event["id"] for event in reader.events]
     assert [ids, reader.opened >= 4] == [[event["id"] for event in kept], True]
     assert len(set(ids)) == len(ids)
