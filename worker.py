@@ -20,12 +20,14 @@ from typing import Any
 
 import uvloop
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.bulks import BulkActivities
 from activities.coalescing import CoalescingActivities
 from activities.delivery import DeliveryActivities
+from activities.in_log import WorkflowInLog
 from activities.lane_desk import LaneDesk
 from activities.notices import NoticeActivities, Speaker
 from activities.operations import OperationActivities
@@ -33,6 +35,7 @@ from activities.outfit import Outfit
 from activities.parts import Contents, SendPermission, WorkerParts, shard_of_process
 from activities.recurring import RecurringActivities
 from activities.routes import Route, Routes
+from activities.signalling import SignalActivities
 from activities.stopping import StoppingOperations
 from activities.watch import BulkWatch
 from activities.webhooks import WebhookActivities
@@ -46,6 +49,7 @@ from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
 from postwerk.observe import log
+from postwerk.observe.metrics import registry as metrics
 from postwerk.settings import Settings, load_settings
 from postwerk.smtp.pool import ConnectionPool
 from postwerk.smtp.relay import RelayConfig
@@ -53,6 +57,8 @@ from postwerk.webhooks.wire import Wire
 from workflows.client import connect, register_search_attributes
 from workflows.names import messages_queue, webhooks_queue
 from workflows.registered import BULK_WORKFLOWS, MESSAGE_WORKFLOWS, WEBHOOK_WORKFLOWS
+from workflows.runtime import core_runtime
+from workflows.tracing import start_tracing
 
 HEARTBEAT_THROTTLE = timedelta(seconds=5)
 """Heartbeats carry cancellations back; the SDK's default would hold them for 24 of the 30 seconds."""
@@ -134,13 +140,20 @@ async def build_worker(client: Client, settings: Settings, parts: WorkerParts) -
         *(bulks.schedule_bulk, bulks.set_beginning, bulks.is_paused),
         *(bulks.cancel_bulk, bulks.progress_of, bulks.close_bulk, bulks.close_cancelled, bulks.set_deadline),
         *(deliveries.send_batch, deliveries.hurry_batch, deliveries.settle_batch, deliveries.await_release),
-        *(operations.carry_out_operation, operations.tell_batches, operations.next_run),
+        *(
+            operations.carry_out_operation,
+            operations.tell_batches,
+            operations.next_run,
+            operations.account_of,
+        ),
         *(notices.tell_failures, notices.tell_delay, notices.tell_end),
         *(recurring.model_to_copy, recurring.copy_model),
         CoalescingActivities(parts).end_window,
+        SignalActivities().tell_children,
     ]
     usual: dict[str, Any] = {
         "activities": activities,
+        "interceptors": [WorkflowInLog()],
         "max_cached_workflows": CACHED_WORKFLOWS,
         "max_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
         "default_heartbeat_throttle_interval": HEARTBEAT_THROTTLE,
@@ -209,12 +222,12 @@ def compile_workflows() -> None:
     compileall.compile_dir(Path(__file__).parent / "workflows", quiet=2)
 
 
-async def reach_temporal(stop: asyncio.Event) -> Client | None:
+async def reach_temporal(stop: asyncio.Event, runtime: Runtime) -> Client | None:
     """A client, as soon as Temporal answers; None when the worker is told to stop before."""
     pause = 1.0
     while not stop.is_set():
         try:
-            client = await connect()
+            client = await connect(runtime=runtime)
             await register_search_attributes(client)
         except (RPCError, RuntimeError) as error:
             log.temporal_away(error, pause)
@@ -226,17 +239,24 @@ async def reach_temporal(stop: asyncio.Event) -> Client | None:
     return None
 
 
-async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; then finish the running transactions."""
+async def run(settings: Settings, number: int = 0) -> None:
+    """Work until SIGTERM or SIGINT; then finish the running transactions.
+
+    `number`: which of several processes this is.
+    """
     # Some thousand short-lived objects a second would have the collector walk everything all the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for told in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(told, stop.set)
+    serve_metrics(settings, number)
+    runtime = core_runtime(settings.temporal_metrics(number))
+    if settings.traces:
+        start_tracing("postwerk-worker", settings.traces_ratio)
     relay = settings.relay()
     async with open_parts(settings, relay) as parts:
-        client = await reach_temporal(stop)
+        client = await reach_temporal(stop, runtime)
         if client is None:
             return
         # Also here: what an API stored is started even when that API never comes back.
@@ -250,9 +270,16 @@ async def run(settings: Settings) -> None:
         await asyncio.gather(reconciling, return_exceptions=True)  # the archive closes next
 
 
+def serve_metrics(settings: Settings, number: int) -> None:
+    """Each process of `--processes` on the next port. Raises ConfigurationError."""
+    port = settings.worker_metrics_port
+    metrics.serve(settings.worker_metrics_host, port and port + number)
+
+
 def run_processes(count: int) -> int:
     """One process a core: each is a whole worker, and they share nothing but the stores."""
-    children = [subprocess.Popen([sys.executable, "-m", "worker"]) for _ in range(count)]
+    command = [sys.executable, "-m", "worker", "--number"]
+    children = [subprocess.Popen([*command, str(number)]) for number in range(count)]
 
     def pass_on(number: int, _frame: object) -> None:
         for child in children:
@@ -266,14 +293,15 @@ def run_processes(count: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description="Carries mail.")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="worker processes (default 1)")
+    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.processes > 1:
         return run_processes(arguments.processes)
     try:
         settings = load_settings()
-        log.configure_logging(settings.log_level)
+        log.configure_logging(settings.log_level, settings.log_format)
         compile_workflows()
-        uvloop.run(run(settings))
+        uvloop.run(run(settings, arguments.number))
     except (PostwerkError, RuntimeError) as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -11,6 +11,7 @@ from api.dependencies import UseParts
 from api.errors import MissingScope
 from api.ownership import check_own
 from api.who import Caller, caller_of
+from postwerk.archive.engine import Archive
 from postwerk.contracts.keys import Scope
 from postwerk.errors import Forbidden
 
@@ -48,6 +49,7 @@ _SEND_OR_READ = (
     "GET /v1/domains/{}/check",
 )
 _READ = (
+    "GET /metrics",
     "GET /v1/queue/messages",
     "GET /v1/queue/count",
     "GET /v1/queue/summary",
@@ -176,13 +178,18 @@ def is_public(method: str, path: str) -> bool:
 async def guard(request: Request, parts: UseParts) -> None:
     """For every route: whether this caller may. Raises MissingScope, NotFound for what is not its own."""
     need = need_of(request.method, request.scope["route"].path) or _FORGOTTEN
+    await check(request, parts.archive, need)
+
+
+async def check(request: Request, archive: Archive, need: Need) -> None:
+    """Raises as above."""
     caller = caller_of(request)
     if need.public or not need.scopes or caller.scopes & set(need.scopes):
         return
     if not (need.own and SEND in caller.scopes):
         raise MissingScope(need.scopes[0])
     try:
-        await check_own(request, parts.archive, caller.owner)
+        await check_own(request, archive, caller.owner)
     except Forbidden:
         raise MissingScope(need.scopes[0]) from None
     request.state.only_own = True

@@ -11,15 +11,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.background import Background
 from api.call_limits import CallLimits, UploadSlots
 from api.event_streams import Streams
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
+from api.page.memory import PageMemory
+from api.page.sessions import Sessions
 from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.schedule_keeping import ScheduleKeeper
+from api.standing import StandingMemory
 from api.starting import Starter
 from api.taking.files import FileLimits
 from api.waking import Waker
@@ -46,8 +50,12 @@ class ApiConfig:
     file_limits: FileLimits = field(default_factory=FileLimits)
     public_url: str = ""
     temporal_ui_url: str = ""
+    sandbox_url: str = ""
+    """The sandbox's inbox, for links; empty: no such link."""
     docs: bool | None = None
     """Serve /docs; None: to this machine only."""
+    metrics_open: bool = False
+    """Whoever reaches the API may read its metrics."""
     open_on_loopback: bool = False
     """This machine itself needs no key, even when there are keys."""
     calls_per_minute: int = 30_000
@@ -100,21 +108,25 @@ class Parts:
         self.archive = archive
         self.client = client
         self.config = config
-        self.starter = Starter(archive, client, config.task_queue)
-        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
+        self.starter = Starter(archive, client, config.task_queue, config.public_url)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue, config.public_url)
         self.keys = KeyRing(archive)
+        self.sessions = Sessions(archive, self.keys)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
+        self.background = Background()
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
+        self.standing = StandingMemory(archive, self.workers)
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
         self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
-        self.operator = Operator(archive, client, config.task_queue)
+        self.operator = Operator(archive, client, config.task_queue, config.public_url)
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
+        self.page = PageMemory(archive, self.now)
         self.wire = Wire(private=config.webhook_allow_private, resolve=config.webhook_resolve)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
@@ -127,9 +139,16 @@ class Parts:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def end_streams(self) -> None:
+        """Answers that would never end by themselves."""
+        self.streams.stop()
+        self.page.board.stop()
+
     async def close(self) -> None:
         """End what runs in the background."""
-        self.streams.stop()
+        self.end_streams()
+        await self.background.close()
+        await self.page.close()
         await self.keys.close()
         await self.follower.close()
         await self.inbound.close()

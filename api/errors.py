@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,7 @@ from postwerk.errors import (
     QuotaExceeded,
     TooLarge,
 )
-
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 RETRY_SECONDS = 5
 MOST_ERRORS = 1000
@@ -47,6 +45,8 @@ _TITLES = {
     500: ("internal", "Something went wrong on our side"),
     503: ("unavailable", "A part of the system is away"),
 }
+
+_UNNAMED = ("error", "The request failed")
 
 
 class MalformedCall(PostwerkError):
@@ -164,7 +164,7 @@ def problem(
     **more: Any,
 ) -> Response:
     """A problem document as the answer."""
-    own_code, title = _TITLES.get(status, ("error", "The request failed"))
+    own_code, title = _TITLES.get(status, _UNNAMED)
     code = code or own_code
     document = {
         "type": f"urn:postwerk:problem:{code}",
@@ -180,6 +180,16 @@ def problem(
     waits = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     body = orjson.dumps(document, default=str)
     return Response(body, status, {**waits, **(headers or {})}, media_type="application/problem+json")
+
+
+def status_of(error: PostwerkError) -> int:
+    """The status that says what kind of error it is."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def title_of(status: int) -> str:
+    """What a status means, in a few words."""
+    return _TITLES.get(status, _UNNAMED)[1]
 
 
 def loggable(path: str) -> str:
@@ -200,7 +210,7 @@ async def _known(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    status = status_of(error)
     code = getattr(error, "code", None)
     if isinstance(error, MissingScope):
         more["scope"] = error.scope
@@ -253,18 +263,17 @@ async def archive_away(request: Request, error: Exception) -> Response:
     """Full disk, locked or lost database: nothing was stored, and the caller may try again."""
     if isinstance(error, IntegrityError):
         return await unexpected(request, error)
-    log.warning("archive away: %s", type(error).__name__)
+    log.archive_away(error)
     return problem(request, 503, "The archive does not answer; nothing was stored. Try again soon.")
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
-    log.info("client gone: %s %s (%s)", request.method, loggable(request.url.path), type(error).__name__)
+    log.client_gone(request.method, loggable(request.url.path), error)
     return Response(status_code=499)
 
 
 async def unexpected(request: Request, error: Exception) -> Response:
     """Ours. Logged by type and place: the message of an exception may hold addresses."""
     where = "".join(traceback.format_tb(error.__traceback__)[-5:])
-    path = loggable(request.url.path)
-    log.error("%s %s failed: %s\n%s", request.method, path, type(error).__name__, where)
+    log.call_failed(request.method, loggable(request.url.path), error, where)
     return problem(request, 500, "This should not have happened; the request id finds it in our log.")

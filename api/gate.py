@@ -16,8 +16,10 @@ from api.dependencies import Parts
 from api.errors import archive_away, problem
 from api.loopback import comes_from_this_machine
 from api.who import Caller, caller_of
+from postwerk.contracts.keys import Scope as KeyScope
 from postwerk.rules.call_rate import Call
 
+_METRICS = "/metrics"
 _DOCS = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
 _NO_KEY = "This call needs an API key: send Authorization: Bearer pw_..."
 _NO_KEY_YET = (
@@ -76,6 +78,7 @@ class Gate:
 
 
 _PUBLIC = Caller(scopes=frozenset())
+_SCRAPER = Caller(scopes=frozenset((KeyScope.READ,)))
 
 
 async def _caller(request: Request, parts: Parts) -> Caller | Response:
@@ -85,14 +88,23 @@ async def _caller(request: Request, parts: Parts) -> Caller | Response:
         return _PUBLIC
     if path in _DOCS and not given:
         return _reader_of_docs(request, parts)
+    if path == _METRICS and parts.config.metrics_open and not given:
+        return _SCRAPER
     if given:
         key = await parts.keys.key_for(_bearer(given), parts.now())
         return Caller.with_key(key) if key else _refused(request, _BAD_KEY, code="invalid_key")
-    if comes_from_this_machine(request.scope):
-        if parts.config.open_on_loopback or not await parts.keys.is_any():
-            return Caller()
-        return _refused(request, _NO_KEY)
-    return _refused(request, _NO_KEY if await parts.keys.is_any() else _NO_KEY_YET)
+    if (own := await caller_on_this_machine(request.scope, parts)) is not None:
+        return own
+    has_key = comes_from_this_machine(request.scope) or await parts.keys.is_any()
+    return _refused(request, _NO_KEY if has_key else _NO_KEY_YET)
+
+
+async def caller_on_this_machine(scope: Scope, parts: Parts) -> Caller | None:
+    """Whoever calls from this machine itself without a key, as long as none is asked for; else None."""
+    if not comes_from_this_machine(scope):
+        return None
+    is_open = parts.config.open_on_loopback or not await parts.keys.is_any()
+    return Caller() if is_open else None
 
 
 async def is_same_caller(request: Request, parts: Parts) -> bool:

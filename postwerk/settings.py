@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """Address under which callers reach the API, for links; empty: as they called it."""
     temporal_ui_url: str = ""
     """Address of the Temporal Web UI, for links; empty: no such link."""
+    sandbox_url: str = ""
+    """Address of the sandbox's inbox, for a link on the page; empty: no such link."""
     docs: Annotated[bool | None, BeforeValidator(_or_none)] = None
     """Serve /docs to everybody, or to nobody; empty: to this machine itself."""
     open_on_loopback: bool = False
@@ -153,6 +155,22 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = False
     """Webhooks may go to one's own networks, and without TLS; else to public addresses alone."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How log lines look; auto: text on a terminal, JSON everywhere else."""
+    metrics_open: bool = False
+    """Whoever reaches the API may read GET /metrics without a key: numbers, and no address."""
+    worker_metrics_host: str = "127.0.0.1"
+    """Where workers and `postwerk inbound` serve their own metrics."""
+    worker_metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of a worker's /metrics; 0: none. Of several processes each takes the next one."""
+    inbound_metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the /metrics of `postwerk inbound`; 0: none."""
+    temporal_metrics_address: str = ""
+    """Where a worker serves the metrics of Temporal's SDK, as host:port; empty: nowhere."""
+    traces: Literal["", "otlp"] = ""
+    """Export traces by OTLP, as the OTEL_* variables say; empty: none. Needs the extra `otel`."""
+    traces_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Share of a bulk send's SMTP transactions that have a span of their own."""
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:
         return ArchiveConfig(url=self.database_url.get_secret_value(), durability=durability)
@@ -194,6 +212,17 @@ class Settings(BaseSettings):
             return parse_address(f"b@{self.bounce_domain.strip()}").rpartition("@")[2]
         except InvalidRequest as error:
             raise ConfigurationError(f"POSTWERK_BOUNCE_DOMAIN: {error.message}") from error
+
+    def temporal_metrics(self, number: int = 0) -> str:
+        """Where worker process `number` serves the SDK's metrics: each on the next port; empty: nowhere."""
+        if not self.temporal_metrics_address:
+            return ""
+        host, _, port = self.temporal_metrics_address.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) + number < 65536:
+            raise ConfigurationError(
+                "POSTWERK_TEMPORAL_METRICS_ADDRESS must be host:port, e.g. 127.0.0.1:9090"
+            )
+        return f"{host}:{int(port) + number}"
 
     def relay_rate_limit(self) -> Rate | None:
         try:

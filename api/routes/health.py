@@ -39,10 +39,14 @@ async def readyz(response: Response, parts: UseParts) -> Ready:
 
 @router.get("/v1/version")
 async def running_version() -> dict[str, str]:
+    return {"version": our_version()}
+
+
+def our_version() -> str:
     try:
-        return {"version": version("postwerk")}
+        return version("postwerk")
     except PackageNotFoundError:  # run from a checkout that was never installed
-        return {"version": "unknown"}
+        return "unknown"
 
 
 async def _archive(parts: Parts) -> str:

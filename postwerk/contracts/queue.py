@@ -69,6 +69,8 @@ class QueueFilter(BaseModel):
     """The last reply's, 250; or its class alone, 2 to 5."""
     reason: str | None = None
     """Name of the last outcome's reason (rules/replies.toml)."""
+    q: str | None = None
+    """Part of the address, of any case; no wildcards."""
     older_than: timedelta | None = None
     """Since its bulk send was accepted."""
     younger_than: timedelta | None = None
@@ -94,9 +96,23 @@ class NextRun(BaseModel):
     name: str
 
 
+class Account(BaseModel):
+    """What an operation has done. `matched`: None while it is being counted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verb: Verb
+    state: OperationState
+    matched: int | None = None
+    changed: int = 0
+    skipped: int = 0
+
+
 class OperationOrder(BaseModel):
     """Starts the workflow that carries out a recorded operation."""
 
     model_config = ConfigDict(frozen=True)
 
     operation_id: str
+    public_url: str = ""
+    """Of the API, for people who look at the workflow."""

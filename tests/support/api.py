@@ -43,6 +43,8 @@ class RecordingTemporal:
         """What was started has run to its end."""
         self.schedules: dict[str, Schedule] = {}
         self.workers = 1
+        self.backlog = 0
+        """Tasks that wait in each queue."""
         self.workflow_service = SimpleNamespace(describe_task_queue=self._describe_task_queue)
 
     async def start_workflow(self, name: str, order: Any, *, id: str, **_options: Any) -> None:
@@ -115,7 +117,10 @@ class RecordingTemporal:
 
     async def _describe_task_queue(self, *_request: Any, **_options: Any) -> Any:
         self._answer()
-        return SimpleNamespace(pollers=[SimpleNamespace(identity=str(n)) for n in range(self.workers)])
+        return SimpleNamespace(
+            pollers=[SimpleNamespace(identity=str(n)) for n in range(self.workers)],
+            stats=SimpleNamespace(approximate_backlog_count=self.backlog),
+        )
 
     def _answer(self, workflow_id: str | None = None) -> None:
         if self.away:

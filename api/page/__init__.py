@@ -1,0 +1,1 @@
+"""The page at `/`: server-rendered, live by server-sent events, readable without JavaScript."""
