@@ -14,6 +14,7 @@ from postwerk.archive.webhooks import Webhook, last_change, webhook
 from postwerk.contracts.events import Event
 from postwerk.contracts.webhooks import DeliveryKind, DeliveryOutcome, DeliveryReport, RunOutcome
 from postwerk.errors import NotFound
+from postwerk.observe.metrics import telling
 from postwerk.rules.webhook_schedule import Verdict
 from postwerk.rules.webhook_types import wanted_types
 from postwerk.webhooks.batches import Batch, batch_of, same_batch
@@ -210,7 +211,8 @@ class Run:
 
 
 def counted(report: DeliveryReport, batch: Batch, sent: Sent, now: datetime) -> DeliveryReport:
-    """The report with one request more."""
+    """The report with one request more; the process's metrics have it too."""
+    telling.posted(sent.row.outcome, batch.events if sent.is_taken else 0, sent.row.milliseconds)
     return report.model_copy(
         update={
             "events": report.events + (batch.events if sent.is_taken else 0),
