@@ -14,7 +14,7 @@ from api.page.connected import Connected
 from api.page.figures import figures
 from api.page.health import health
 from api.page.send_cards import BAR, widths_of
-from api.page.words import ago, clock, counted, number, percent, size, span, without
+from api.page.words import ago, clock, counted, number, percent, said, size, span, without
 from postwerk.archive.lanes import LaneState
 from postwerk.archive.marks import Mark
 from postwerk.archive.queue_totals import QueueTotals
@@ -179,3 +179,17 @@ def test_replies_of_several_minutes_are_added_up() -> None:
     assert (first.n, first.sample, first.lanes, first.first_at) == (5, "last", Counter(a=3, b=2), NOW)
     assert second.n == 1
     assert early.n == 2  # what was given is left as it is
+
+
+@pytest.mark.parametrize(
+    ("text", "enhanced", "wanted"),
+    [
+        ("4.7.1 Try again", "4.7.1", "Try again"),
+        ("Try again 4.7.1", "4.7.1", "Try again 4.7.1"),
+        ("4.7.1", "4.7.1", ""),
+        ("No such user", None, "No such user"),
+        (None, None, ""),
+    ],
+)
+def test_a_code_is_told_once(text: str | None, enhanced: str | None, wanted: str) -> None:
+    assert said(text, enhanced) == wanted
