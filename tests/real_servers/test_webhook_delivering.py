@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.engine import Archive
@@ -27,6 +28,7 @@ from postwerk.contracts.webhooks import (
     WebhookState,
 )
 from postwerk.rules.webhook_schedule import WAITS
+from postwerk.webhooks import watching
 from postwerk.webhooks.delivering import Run
 from postwerk.webhooks.replaying import ReplayRun
 from postwerk.webhooks.sending import Sender
@@ -306,6 +308,35 @@ async def test_a_batch_waits_for_others_as_long_as_it_may(archive: Archive) -> N
             await some_events(archive, 2)
             await task
         assert [len(one.events) for one in receiver.got] == [3, 1]
+
+
+async def test_however_many_wait_the_archive_is_asked_once_for_all(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Cursor] = []
+
+    async def counted(connection: AsyncConnection) -> Cursor:
+        looks.append(await newest(connection))
+        return looks[-1]
+
+    monkeypatch.setattr(watching, "newest", counted)
+    watch, now = OutboxWatch(archive), datetime.now(UTC)
+    waiting = [asyncio.create_task(watch.wait(START, now, 30)) for _ in range(50)]
+    await asyncio.sleep(0)
+    await some_events(archive, 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    await watch.close()
+    assert 1 <= len(looks) <= 3
+
+
+async def test_a_body_has_a_megabyte_at_most(archive: Archive) -> None:
+    with Receiver() as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=1000)
+        await some_events(archive, 5, reason="x" * 400_000)
+        async with running(archive) as runs:
+            report = await runs.until_told(hook.id)
+    assert report.events == 5
+    assert [len(one.events) for one in receiver.got] == [2, 2, 1]
 
 
 async def test_an_operator_who_moves_it_is_obeyed(archive: Archive) -> None:
