@@ -6,17 +6,36 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.dependencies import Parts
 from api.operation_orders import order_or_default
 from api.operation_schemas import StartOrder
 from api.taking.times import check_times, read_beginning
-from postwerk.archive import changing
+from postwerk.archive import changing, reads
 from postwerk.archive.intake import queue_bulk_send
 from postwerk.archive.reads import BulkSend
+from postwerk.contracts.states import ENDED, BulkState
+from postwerk.errors import Conflict, InvalidRequest
 
 
 def read_start(body: bytes) -> StartOrder:
     """The body of `/start`, which may be left out. Raises MalformedBody, InvalidRequest."""
     return order_or_default(body, StartOrder)
+
+
+async def start_list(parts: Parts, bulk_id: str, order: StartOrder) -> None:
+    """Close the list of an open bulk send and start it; one that is started already stays as it is.
+
+    Raises InvalidRequest, Conflict, NotFound.
+    """
+    async with parts.archive.writing() as connection:
+        send = await reads.bulk_send(connection, bulk_id)
+        if send.state is BulkState.OPEN and not send.accepted:
+            raise InvalidRequest("It has no recipients yet.", code="no_recipients")
+        if send.state in ENDED or send.state is BulkState.CANCELLING:
+            raise Conflict(f"This bulk send is {send.state}.")
+        queued = await close_list(connection, send, order, parts.now())
+    if queued:
+        await parts.starter.start_stored(bulk_id, parts.now())
 
 
 async def close_list(connection: AsyncConnection, send: BulkSend, order: StartOrder, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from temporalio.client import Client
 
+from api.background import Background
 from api.call_limits import CallLimits, UploadSlots
 from api.event_streams import Streams
 from api.following import Follower
@@ -113,6 +114,7 @@ class Parts:
         self.sessions = Sessions(archive, self.keys)
         self.calls = CallLimits(config.calls_per_minute)
         self.uploads = UploadSlots(config.uploads_at_once)
+        self.background = Background()
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
         self.standing = StandingMemory(archive, self.workers)
@@ -145,6 +147,7 @@ class Parts:
     async def close(self) -> None:
         """End what runs in the background."""
         self.end_streams()
+        await self.background.close()
         await self.page.close()
         await self.keys.close()
         await self.follower.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -17,8 +16,7 @@ from api.event_reading import Wanted
 from postwerk.archive.engine import Archive
 from postwerk.archive.outbox import START, Cursor, Page, newest
 from postwerk.contracts.events import Event
-
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 PAGE = 200
 """Events that are read, and written, at once."""
@@ -50,6 +48,8 @@ class Streams:
         self._stopping = asyncio.Event()
         self._reading = asyncio.Semaphore(READERS)
         self._newest = START
+        self.opened = 0
+        """So many since the process began."""
         self._asked = float("-inf")
 
     def stop(self) -> None:
@@ -69,6 +69,7 @@ class Streams:
         """
         if not self._slots.enter(who):
             raise TooManyStreams
+        self.opened += 1
         return EventStream(self, _Follower(self, wanted, cursor, is_welcome), lambda: self._slots.leave(who))
 
     async def page(self, wanted: Wanted, cursor: Cursor) -> Page:
@@ -141,7 +142,7 @@ class _Follower:
                 if is_all:
                     await self._streams.wait_for_more(self._cursor)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("a stream of events ends, the archive is away: %s", type(error).__name__)
+            log.stream_ended(error)
 
     def _here(self, words: str) -> bytes:
         """A comment that also says where to go on: everything up to here was looked through."""

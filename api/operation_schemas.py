@@ -24,6 +24,7 @@ _FILTER = {
         "state": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
         "code": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
         "reason": {"type": "string"},
+        "q": {"type": "string"},
         "older_than": {"anyOf": [{"type": "number"}, {"type": "string"}]},
         "younger_than": {"anyOf": [{"type": "number"}, {"type": "string"}]},
         "all": {"type": "boolean"},

@@ -26,11 +26,12 @@ from postwerk.archive.operations import (
     note_matched,
     store_operation,
 )
-from postwerk.archive.queue_counts import count_meant
+from postwerk.archive.queue_counts import count_meant, counted_by_counters
 from postwerk.archive.queue_filter import UNDER_WAY, sends_in_question
 from postwerk.contracts.queue import OperationState, QueueFilter, Verb
 from postwerk.contracts.states import ENDED, MessageState
 from postwerk.observe import log
+from postwerk.rules.queue_summary import asks_sends_only
 from workflows.client import start_operation
 
 SMALL = 500
@@ -62,6 +63,8 @@ class Operator:
         narrow = narrowed(verb, wanted)
         async with self._archive.reading() as connection:
             sends = await sends_in_question(connection, narrow, now, states=states)
+            if asks_sends_only(narrow):
+                return Meant(counted_by_counters(sends, narrow), len(sends))
             found = await count_meant(connection, sends, narrow)
         return Meant(found, len(sends))
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from api.dependencies import Parts
 from api.queue_survey import SMALL
 from postwerk.archive.queue_conditions import is_pointed
-from postwerk.archive.queue_counts import count_meant, rows_to_read, take_survey
-from postwerk.archive.queue_filter import SendInQuestion, sends_in_question, states_meant
+from postwerk.archive.queue_counts import count_meant, counted_by_counters, rows_to_read, take_survey
+from postwerk.archive.queue_filter import SendInQuestion, sends_in_question
 from postwerk.contracts.queue import QueueFilter
 from postwerk.contracts.states import OPEN_STATES, MessageState
 from postwerk.rules.queue_summary import (
@@ -51,19 +51,30 @@ class Summary:
 
 async def count(parts: Parts, wanted: QueueFilter) -> Counted:
     """The messages that are meant. In a large queue as of the latest survey, where that tells."""
+    found = await count_at_hand(parts, wanted)
+    if found is None and parts.survey.at_hand() is None:
+        await parts.survey.latest()
+        found = await count_at_hand(parts, wanted)
+    if found is not None:
+        return found
+    now = parts.now()
+    async with parts.archive.reading() as connection:
+        sends = await sends_in_question(connection, wanted, now)
+        return Counted(await count_meant(connection, sends, wanted), now)
+
+
+async def count_at_hand(parts: Parts, wanted: QueueFilter) -> Counted | None:
+    """The same where it takes no time: None when many messages would have to be read for it."""
     now = parts.now()
     async with parts.archive.reading() as connection:
         sends = await sends_in_question(connection, wanted, now)
         if asks_sends_only(wanted):
-            return Counted(_by_counters(sends, wanted), now)
+            return Counted(counted_by_counters(sends, wanted), now)
         if is_pointed(wanted) or rows_to_read(sends) <= SMALL:
             return Counted(await count_meant(connection, sends, wanted), now)
-    survey = await parts.survey.latest()
-    found = counted_in(survey, wanted, {send.id for send in sends})
-    if found is not None:
-        return Counted(found, survey.as_of)
-    async with parts.archive.reading() as connection:
-        return Counted(await count_meant(connection, sends, wanted), now)
+    survey = parts.survey.at_hand()
+    found = None if survey is None else counted_in(survey, wanted, {send.id for send in sends})
+    return None if survey is None or found is None else Counted(found, survey.as_of)
 
 
 async def summary(parts: Parts, by: By, bounds: Sequence[timedelta]) -> Summary:
@@ -87,13 +98,6 @@ def _of_survey(
     more = by is By.DOMAIN and not survey.has_all_domains
     whole = summarise(parts_of(survey, By.PROVIDER, accepted_at), bounds, now) if more else rows
     return Summary(rows, added_up(whole, TOTAL, bounds), survey.as_of, {}, more)
-
-
-def _by_counters(sends: Sequence[SendInQuestion], wanted: QueueFilter) -> Counter[MessageState]:
-    found: Counter[MessageState] = Counter()
-    for send in sends:
-        found.update({state: send.counts.get(state, 0) for state in states_meant(wanted)})
-    return found
 
 
 def _parts_of_counters(sends: Sequence[SendInQuestion], by: By) -> Iterator[Part]:

@@ -21,6 +21,7 @@ from postwerk.rules.durations import parse_duration
 from postwerk.rules.providers import lane_of
 
 _REASON = re.compile(REASON, re.ASCII)
+_LONGEST_PART = 254
 _CODE = re.compile(r"[2-5](?:[0-9]{2}|xx)", re.ASCII | re.IGNORECASE)
 
 
@@ -91,6 +92,18 @@ def read_reason(value: Any, pointer: str) -> str:
             code="invalid_reason",
         )
     return value
+
+
+def read_part(value: Any, pointer: str) -> str:
+    """Part of an address."""
+    part = _text(value, pointer)
+    if not part.isprintable() or not 0 < len(part) <= _LONGEST_PART:
+        raise InvalidRequest(
+            f"Give a part of the address, at most {_LONGEST_PART} printable characters.",
+            pointer=pointer,
+            code="invalid_text",
+        )
+    return part
 
 
 def read_age(value: Any, pointer: str) -> timedelta:

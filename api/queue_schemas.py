@@ -93,6 +93,7 @@ FILTER_PARAMETERS: dict[str, Any] = {
         _parameter("state", _list_of(_STATES), "open states, repeated"),
         _parameter("code", _TEXT, "last reply code, as 451, or 4xx"),
         _parameter("reason", _TEXT, "the last outcome's reason: docs/replies.md"),
+        _parameter("q", _TEXT, "part of the address, of any case"),
         _parameter("older_than", _TEXT, "age since its bulk send was accepted: 2d, PT3H or seconds"),
         _parameter("younger_than", _TEXT, "the same, from the other side"),
         _parameter("all", {"type": "boolean"}, "every message"),

@@ -44,6 +44,13 @@ class SurveyMemory:
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(), name="queue-survey")
 
+    def at_hand(self) -> Survey | None:
+        """The survey without waiting for it; the first one is begun."""
+        self.start()
+        if self._known is None:
+            self._asked.set()
+        return self._known
+
     async def latest(self) -> Survey:
         """The survey; only the very first is waited for. Raises Unavailable."""
         self.start()

@@ -13,6 +13,7 @@ from api.schedule_keeping import ScheduleKeeper
 from api.starting import Starter
 from postwerk.archive import bulks, reads
 from postwerk.archive.coalescing import arrivals_not_handed
+from postwerk.archive.drafts import erase_list, lists_left_over
 from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
@@ -84,6 +85,7 @@ class Reconciler:
             self.match_webhooks,
             self.finish_operations,
             self.erase_broken_off,
+            self.erase_drafts,
             self.forget_answers,
             self.forget_webhook_deliveries,
         ):
@@ -235,6 +237,16 @@ class Reconciler:
             while more:
                 async with self._archive.writing() as connection:
                     more = await erase_storing(connection, bulk_id)
+
+    async def erase_drafts(self) -> None:
+        """Lists as they were uploaded, of sends that are started or given up; in small commits."""
+        async with self._archive.reading() as connection:
+            left = await lists_left_over(connection, self._now)
+        for list_id in left:
+            more = True
+            while more:
+                async with self._archive.writing() as connection:
+                    more = await erase_list(connection, list_id)
 
     async def forget_answers(self) -> None:
         """Calls that may not come again any more; in small commits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -25,11 +24,10 @@ from postwerk.archive.webhook_deliveries import Delivery, begin_afresh, delivery
 from postwerk.archive.webhooks import Webhook
 from postwerk.contracts.webhooks import TEST_TYPE, Position, ReplayOrder, WebhookState
 from postwerk.errors import Conflict, InvalidRequest, NotFound
+from postwerk.observe import log
 from postwerk.webhooks.batches import single_body
 from postwerk.webhooks.sending import Sender
 from workflows.client import start_replay, wake_webhook
-
-log = logging.getLogger("postwerk.api")
 
 MOST_OF_ONE_OWNER = 100
 Remember = Callable[[AsyncConnection, Webhook], Awaitable[None]]
@@ -147,7 +145,7 @@ async def wake(parts: Parts, webhook_id: str) -> None:
         async with asyncio.timeout(PATIENCE):
             await wake_webhook(parts.client, webhook_id, task_queue=parts.config.task_queue)
     except TEMPORAL_AWAY as error:
-        log.warning("temporal away: %s is left to the reconciler (%s)", webhook_id, type(error).__name__)
+        log.left_to_reconciler("webhook", webhook_id, error)
 
 
 def _position(cursor: Cursor) -> Position:

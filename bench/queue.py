@@ -140,11 +140,11 @@ async def _postgresql(folder: Path) -> AsyncIterator[Callable[[str], Awaitable[s
 
 async def _ask(queue: SeededQueue) -> Figures:
     began = time.perf_counter()
-    await _answered(queue.http, "queue/summary")
+    await answered(queue.http, "queue/summary")
     figures: Figures = {FIRST_SURVEY: round((time.perf_counter() - began) * 1000)}
     first = (await queue.http.get("queue/messages", params={"limit": 1})).json()["data"][0]["id"]
     for name, question in {"one message": f"messages/{first}", **QUESTIONS}.items():
-        took = [await _answered(queue.http, question) for _ in range(ROUNDS)]
+        took = [await answered(queue.http, question) for _ in range(ROUNDS)]
         figures[name] = round(statistics.median(took), 1)
     return {**figures, **await _order(queue)}
 
@@ -171,7 +171,7 @@ async def _ordered(http: httpx2.AsyncClient, order: str) -> float:
     return took
 
 
-async def _answered(http: httpx2.AsyncClient, question: str) -> float:
+async def answered(http: httpx2.AsyncClient, question: str) -> float:
     """Milliseconds until the answer is here, read."""
     began = time.perf_counter()
     answer = await http.get(question)

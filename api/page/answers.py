@@ -28,17 +28,20 @@ def page(visit: Visit, template: str, *, status: int = 200, **context: Any) -> H
     return answer
 
 
-def go_on(visit: Visit, to: str, notice: str = "", kind: str = "good") -> Response:
-    """After a form: a page to GET, so that loading it again does nothing twice. `kind`: good, warn or bad."""
+def go_on(visit: Visit, to: str, notice: str = "", kind: str = "good", *, link: str = "") -> Response:
+    """After a form: a page to GET, so that loading it again does nothing twice.
+
+    `kind`: good, warn or bad; `link`: where more of it is told.
+    """
     answer = RedirectResponse(to, 303)
     if notice:
-        told = tokens.sealed(visit.cookie, {"text": notice[:_LONGEST_NOTICE], "kind": kind})
+        told = tokens.sealed(visit.cookie, {"text": notice[:_LONGEST_NOTICE], "kind": kind, "link": link})
         set_cookie(answer, visit.request, visit.parts, _notice_name(visit), told, _NOTICE_SECONDS)
     return answer
 
 
 def _take_notice(visit: Visit) -> Any:
-    """{"text", "kind"}; None when there is nothing to tell."""
+    """{"text", "kind", "link"}; None when there is nothing to tell."""
     given = visit.request.cookies.get(_notice_name(visit))
     return None if given is None else tokens.unsealed(visit.cookie, given)
 

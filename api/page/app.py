@@ -5,13 +5,39 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.page import routes_lanes, routes_login, routes_overview, routes_sends
+from api.page import (
+    routes_draft_lists,
+    routes_draft_preview,
+    routes_events,
+    routes_lanes,
+    routes_login,
+    routes_message,
+    routes_new_send,
+    routes_operations,
+    routes_overview,
+    routes_queue,
+    routes_sends,
+    routes_suppressions,
+)
 from api.page.guard import guard
 from api.page.headers import PageHeaders
 from api.page.problems import add_problem_pages
 
-ROOMS = (routes_login, routes_overview, routes_lanes, routes_sends)
-"""In this order addresses are looked for: `/sends/new` would have to stand before `/sends/{bulk_id}`."""
+ROOMS = (
+    routes_login,
+    routes_overview,
+    routes_lanes,
+    routes_new_send,
+    routes_draft_lists,
+    routes_draft_preview,
+    routes_sends,
+    routes_queue,
+    routes_message,
+    routes_operations,
+    routes_suppressions,
+    routes_events,
+)
+"""In this order addresses are looked for: `/sends/new` stands before `/sends/{bulk_id}`."""
 
 
 class PageDoor:

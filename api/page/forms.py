@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 
 from api.errors import MalformedBody
+from api.page.multipart import MultipartForm
 
 MOST_FIELDS = 2000
 
@@ -43,8 +44,20 @@ def as_form(body: bytes) -> Form:
 def form_of(request: Request) -> Form:
     """As the guard read it."""
     form = getattr(request.state, "form", None)
-    assert isinstance(form, Form), "only a POST has a form"
+    if not isinstance(form, Form):
+        raise MalformedBody("This form is sent as application/x-www-form-urlencoded.")
     return form
 
 
 UseForm = Annotated[Form, Depends(form_of)]
+
+
+def files_form_of(request: Request) -> MultipartForm:
+    """A form with files, behind its token. Raises MalformedBody when it came as one without."""
+    form = getattr(request.state, "form", None)
+    if not isinstance(form, MultipartForm):
+        raise MalformedBody("This form is sent as multipart/form-data.")
+    return form
+
+
+UseFilesForm = Annotated[MultipartForm, Depends(files_form_of)]

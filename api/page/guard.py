@@ -6,7 +6,7 @@ a browser call them.
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import Request
 
@@ -16,6 +16,7 @@ from api.gate import caller_on_this_machine
 from api.page import tokens
 from api.page.access import FORGOTTEN, need_of
 from api.page.forms import Form, as_form
+from api.page.multipart import MULTIPART, MultipartForm
 from api.page.visit import Visit, begin_visit
 from api.taking.body import media_type, whole_body
 from api.who import Caller
@@ -24,6 +25,7 @@ from postwerk.errors import Forbidden, PostwerkError, QuotaExceeded
 MOST_BYTES = 4 * 1024 * 1024
 """Of a form without files."""
 _URLENCODED = "application/x-www-form-urlencoded"
+_LONGEST_TOKEN = 200
 _STALE = "This form is out of date: load the page again, and send it once more."
 
 
@@ -85,8 +87,8 @@ async def _check_form(visit: Visit) -> None:
     request = visit.request
     if not _is_same_origin(request, visit.parts.config.public_url):
         raise Forbidden("This form came from another site; nothing was done.", code="foreign_form")
-    request.state.form = form = await _form(request)
-    if visit.is_new or not tokens.fits(visit.cookie, form.get(tokens.FIELD) or _token_in_query(request)):
+    token = await _first_part(visit) if media_type(request)[0] == MULTIPART else await _in_form(request)
+    if visit.is_new or not tokens.fits(visit.cookie, token):
         raise Forbidden(_STALE, code="stale_form")
 
 
@@ -101,12 +103,18 @@ def _is_same_origin(request: Request, public_url: str) -> bool:
     return urlsplit(origin).netloc in own
 
 
-async def _form(request: Request) -> Form:
-    """Its fields; those of a form with files are read by its route, and its token is in its address."""
+async def _in_form(request: Request) -> str:
+    """The token of a form without files, whose fields are read here."""
     if media_type(request)[0] != _URLENCODED:
-        return Form(())
-    return as_form(await whole_body(request, MOST_BYTES))
+        request.state.form = Form(())
+        return ""
+    request.state.form = form = as_form(await whole_body(request, MOST_BYTES))
+    return form.get(tokens.FIELD)
 
 
-def _token_in_query(request: Request) -> str:
-    return dict(parse_qsl(request.url.query)).get(tokens.FIELD, "")
+async def _first_part(visit: Visit) -> str:
+    """That of a form with files is its first part: before it is known, nothing else of the form is read."""
+    form = MultipartForm(visit.request, visit.parts.config.max_part_bytes)
+    visit.request.state.form = form
+    first = await form.next_part()
+    return await first.text(_LONGEST_TOKEN) if first is not None and first.name == tokens.FIELD else ""

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 
 from api.dependencies import Parts
 from api.errors import RETRY_SECONDS, BrokenOff, InvalidFields, loggable, status_of, title_of
-from api.page.answers import page
+from api.page.answers import go_on, page
+from api.page.drafts import NotADraft
 from api.page.guard import NotLoggedIn
 from api.page.visit import Visit, begin_visit
 from postwerk.errors import InvalidRequest, PostwerkError, QuotaExceeded
@@ -24,6 +25,7 @@ _ARCHIVE_AWAY = "The archive does not answer; nothing was changed. This page tri
 
 def add_problem_pages(app: FastAPI) -> None:
     app.add_exception_handler(NotLoggedIn, _to_login)
+    app.add_exception_handler(NotADraft, _to_the_send)
     app.add_exception_handler(PostwerkError, _known)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(HTTPException, _http)
@@ -55,6 +57,11 @@ def _visit(request: Request) -> Visit:
 async def _to_login(_request: Request, error: Exception) -> Response:
     assert isinstance(error, NotLoggedIn)
     return Response(status_code=303, headers={"Location": error.login})
+
+
+async def _to_the_send(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotADraft)
+    return go_on(_visit(request), f"/sends/{error.bulk_id}", error.message, "warn")
 
 
 async def _known(request: Request, error: Exception) -> Response:

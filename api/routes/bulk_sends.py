@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api import bulk_orders
 from api.access import shown_to
-from api.beginning import close_list, read_start
+from api.beginning import read_start, start_list
 from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.errors import UnsupportedType
@@ -17,7 +17,6 @@ from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of
 from api.making import json_response, make_bulk_send
 from api.operation_orders import MOST_BYTES, read_reason
-from api.operation_schemas import StartOrder
 from api.parameters import only_parameters
 from api.problem_schemas import problems
 from api.request_schemas import BulkSendRequest
@@ -36,8 +35,7 @@ from api.waiting import waits_of_sends
 from api.who import By, WhoCalls
 from postwerk.archive import reads
 from postwerk.archive.ids import new_bulk_id
-from postwerk.contracts.states import ENDED, BulkState, SendKind
-from postwerk.errors import Conflict, InvalidRequest
+from postwerk.contracts.states import BulkState, SendKind
 from postwerk.rules.api_keys import check_from
 
 router = APIRouter(prefix="/v1/bulk-sends", tags=["bulk sends"])
@@ -177,22 +175,10 @@ async def start(request: Request, parts: UseParts, repeatable: MayRepeat, bulk_i
     body = await whole_body(request, MOST_BYTES)
 
     async def make(_claim: Claim) -> Response:
-        await _start(parts, bulk_id, read_start(body))
+        await start_list(parts, bulk_id, read_start(body))
         return json_response(await view_of(request, parts, bulk_id), 202)
 
     return await repeatable.once(body, str, make)
-
-
-async def _start(parts: Parts, bulk_id: str, order: StartOrder) -> None:
-    async with parts.archive.writing() as connection:
-        send = await reads.bulk_send(connection, bulk_id)
-        if send.state is BulkState.OPEN and not send.accepted:
-            raise InvalidRequest("It has no recipients yet.", code="no_recipients")
-        if send.state in ENDED or send.state is BulkState.CANCELLING:
-            raise Conflict(f"This bulk send is {send.state}.")
-        queued = await close_list(connection, send, order, parts.now())
-    if queued:
-        await parts.starter.start_stored(bulk_id, parts.now())
 
 
 @router.post(

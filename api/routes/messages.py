@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,9 +14,11 @@ from api.errors import UnsupportedType
 from api.idempotency import MayRepeat
 from api.ids import bulk_cursor, bulk_id_of, message_id_of, seq_cursor
 from api.making import json_response
+from api.message_reading import message_in_full
 from api.message_views import message_details, message_view, taken_message
 from api.parameters import clean_text, only_parameters
 from api.problem_schemas import problems
+from api.rendered import rendered_mail
 from api.request_schemas import MessageRequest
 from api.schemas import MessageDetails, MessageList, TakenMessage
 from api.taking.body import media_type, whole_body
@@ -28,12 +29,9 @@ from api.taking.request import read_fields
 from api.waiting import context_of, with_waits
 from api.who import owner_of
 from postwerk.archive import reads
-from postwerk.archive.blobs import sound, stored_files
 from postwerk.archive.ids import new_bulk_id
 from postwerk.archive.reads import MessageFilter
-from postwerk.contracts.content import MailIdentity
 from postwerk.contracts.states import MessageState
-from postwerk.mime.composer import Composer
 
 router = APIRouter(prefix="/v1", tags=["messages"])
 
@@ -137,13 +135,7 @@ async def list_messages(
 @router.get("/messages/{message_id}", response_model=MessageDetails, responses=problems(404, 422, 503))
 async def show(request: Request, parts: UseParts, message_id: str) -> MessageDetails:
     """One message with every attempt made for it."""
-    bulk_id, seq = message_id_of(message_id)
-    async with parts.archive.reading() as connection:
-        message = await reads.message(connection, bulk_id, seq)
-        await reads.bulk_send(connection, bulk_id)
-        attempts = await reads.attempts(connection, bulk_id, seq)
-        context = await context_of(parts, connection, [message])
-    [told] = await with_waits(parts, [message], context)
+    told, attempts = await message_in_full(parts, *message_id_of(message_id))
     return message_details(request, parts, told, attempts)
 
 
@@ -157,10 +149,5 @@ async def show(request: Request, parts: UseParts, message_id: str) -> MessageDet
 )
 async def content(parts: UseParts, message_id: str) -> Response:
     """The exact bytes of the mail, rendered again."""
-    bulk_id, seq = message_id_of(message_id)
-    async with parts.archive.reading() as connection:
-        sent, accepted_at, recipient = await reads.sent_content(connection, bulk_id, seq)
-        files = await stored_files(connection, sent)
-    identity, imprint = MailIdentity(bulk_id, accepted_at), await parts.imprint()
-    mail = await asyncio.to_thread(lambda: Composer(sent, identity, imprint, sound(files)).compose(recipient))
+    mail = await rendered_mail(parts, *message_id_of(message_id))
     return Response(mail, media_type="message/rfc822")

@@ -16,19 +16,15 @@ from api.operation_schemas import DryRun, OperationList, OperationView
 from api.operation_views import operation_view
 from api.parameters import only_parameters
 from api.problem_schemas import problems
+from api.queue_orders import VERBS, carry_out, carry_out_on_one, dry_run
 from api.taking.body import whole_body
 from api.who import By
-from api.whole_sends import do_to_sends
 from postwerk.archive import operations, reads
-from postwerk.archive.audit import Actor
 from postwerk.archive.operations import Operation, new_operation_id
 from postwerk.contracts.queue import NEEDS_REASON, OperationState, QueueFilter, Verb
-from postwerk.contracts.states import OPEN_STATES
-from postwerk.errors import Conflict
 
 router = APIRouter(prefix="/v1", tags=["operating the queue"])
 
-VERBS = (Verb.RETRY, Verb.HOLD, Verb.RELEASE, Verb.CANCEL, Verb.EXPIRE)
 OF_BULK_SEND = (Verb.RETRY, Verb.HOLD, Verb.RELEASE, Verb.EXPIRE)
 """Its cancel has a call of its own."""
 _PROBLEMS = problems(400, 404, 409, 413, 415, 422, 503)
@@ -50,8 +46,8 @@ def _add_queue_call(verb: Verb, does: str) -> None:
         only_parameters(request)
         order, wanted = await read_queue_order(request, verb)
         if order.dry_run:
-            return await _counted(parts, verb, wanted)
-        return _answer(request, response, parts, await _do(parts, verb, wanted, order.reason, actor))
+            return await dry_run(parts, verb, wanted)
+        return _answer(request, response, parts, await carry_out(parts, verb, wanted, order.reason, actor))
 
     call.__doc__ = does
     router.post(
@@ -68,14 +64,7 @@ def _add_message_call(verb: Verb, does: str) -> None:
         only_parameters(request)
         bulk_id, seq = message_id_of(message_id)
         reason = await read_reason(request, required=verb in NEEDS_REASON)
-        async with parts.archive.reading() as connection:
-            message = await reads.message(connection, bulk_id, seq)
-        if message.state not in OPEN_STATES:
-            raise Conflict(f"This message is {message.state}: there is nothing to be done any more.")
-        wanted = QueueFilter(ids=(message_id,))
-        op = await parts.operator.do(
-            verb, wanted, reason=reason, actor=actor, now=parts.now(), target=message_id
-        )
+        op = await carry_out_on_one(parts, verb, bulk_id, seq, reason, actor)
         return operation_view(request, parts, op)
 
     call.__doc__ = does
@@ -97,7 +86,7 @@ def _add_bulk_send_call(verb: Verb, does: str) -> None:
         reason = await read_reason(request, required=verb in NEEDS_REASON)
         async with parts.archive.reading() as connection:
             await reads.bulk_send(connection, bulk_id)
-        op = await _do(parts, verb, QueueFilter(bulk=(bulk_id,)), reason, actor)
+        op = await carry_out(parts, verb, QueueFilter(bulk=(bulk_id,)), reason, actor)
         return _answer(request, response, parts, op)
 
     call.__doc__ = does
@@ -147,7 +136,7 @@ async def retry_failed(
     async with parts.archive.reading() as connection:
         await reads.bulk_send(connection, bulk_id)
     if order.dry_run:
-        return json_response(await _counted(parts, Verb.RETRY_FAILED, wanted), 200)
+        return json_response(await dry_run(parts, Verb.RETRY_FAILED, wanted), 200)
 
     async def make(claim: Claim) -> Response:
         op = await _of_a_call_that_died(parts, claim) or await parts.operator.retry_failed(
@@ -197,18 +186,6 @@ async def show_operation(request: Request, parts: UseParts, operation_id: str) -
     async with parts.archive.reading() as connection:
         op = await operations.operation(connection, operation_id_of(operation_id))
     return operation_view(request, parts, op)
-
-
-async def _do(parts: Parts, verb: Verb, wanted: QueueFilter, reason: str, actor: Actor) -> Operation:
-    if wanted.names_sends_only and (done := await do_to_sends(parts, verb, wanted, reason, actor)):
-        return done
-    return await parts.operator.do(verb, wanted, reason=reason, actor=actor, now=parts.now())
-
-
-async def _counted(parts: Parts, verb: Verb, wanted: QueueFilter) -> DryRun:
-    meant = await parts.operator.count(verb, wanted, parts.now())
-    states = {state: n for state, n in sorted(meant.states.items()) if n}
-    return DryRun(verb=verb, matched=meant.states.total(), states=states, bulk_sends=meant.bulk_sends)
 
 
 def _answer(request: Request, response: Response, parts: Parts, op: Operation) -> OperationView:

@@ -12,6 +12,7 @@ from api.errors import UnsupportedType
 from api.ids import entry_cursor, entry_cursor_text, listed_address_of
 from api.parameters import clean_text, only_parameters
 from api.problem_schemas import problems
+from api.suppressing import take_off_list
 from api.suppression_schemas import (
     REASON,
     SuppressionList,
@@ -27,11 +28,11 @@ from api.taking.suppression_rows import SuppressionCsv, new_suppression, read_en
 from api.views import suppression_view, suppressions_taken
 from api.who import By
 from postwerk.archive import suppressions
-from postwerk.archive.audit import Actor, write_audit
+from postwerk.archive.audit import Actor
 from postwerk.archive.suppressions import SuppressionFilter
 from postwerk.contracts.keys import Scope
 from postwerk.contracts.states import SuppressionScope
-from postwerk.errors import InvalidRequest, NotFound
+from postwerk.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/suppressions", tags=["suppressions"])
 
@@ -142,10 +143,4 @@ async def show(request: Request, parts: UseParts, address: str) -> SuppressionVi
 async def remove(request: Request, parts: UseParts, actor: By, address: str) -> None:
     """Take an address off the list. Later sends go to it again; what was suppressed stays suppressed."""
     only_parameters(request)
-    listed = listed_address_of(address)
-    async with parts.archive.writing() as connection:
-        if not await suppressions.remove_suppression(connection, listed):
-            raise NotFound("This address is not on the suppression list.")
-        await write_audit(
-            connection, actor, "suppression.remove", at=parts.now(), target=listed.lower(), count=1
-        )
+    await take_off_list(parts, listed_address_of(address), actor)

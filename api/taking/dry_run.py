@@ -51,7 +51,7 @@ class _Kind:
 
 
 @dataclass(slots=True)
-class _Survey:
+class Survey:
     """What is known of the recipients once all were read."""
 
     names: frozenset[str]
@@ -76,7 +76,10 @@ class _Survey:
         if not self.names and len(self.first) >= self.samples:
             return
         variables: dict[str, Any] = orjson.loads(found.variables) if found.variables else {}
-        recipient = Recipient(self.tally.accepted, found.address, found.name, variables)
+        self.look_at(index, Recipient(self.tally.accepted, found.address, found.name, variables))
+
+    def look_at(self, index: int, recipient: Recipient) -> None:
+        """What a recipient that is taken lacks."""
         if len(self.first) < self.samples:
             self.first.append((index, recipient))
         self._count(index, recipient)
@@ -94,12 +97,17 @@ class _Survey:
 
 async def report(parts: Parts, new: NewBulkSend, entries: Sequence[msgspec.Raw], samples: int) -> Checked:
     """Read ▸ try each kind of recipient ▸ show samples ▸ warn."""
-    templates = Templates(new.content)
-    survey = _Survey(templates.names(), samples)
+    survey = Survey(Templates(new.content).names(), samples)
     for index, entry in enumerate(entries):
         survey.take(index, read_entry(index, entry))
         if index % SLICE == 0:
             await asyncio.sleep(0)
+    return await findings(parts, new, survey, len(entries))
+
+
+async def findings(parts: Parts, new: NewBulkSend, survey: Survey, total: int) -> Checked:
+    """The same for recipients that were surveyed already; `total` of them were given."""
+    templates = Templates(new.content)
     allowed = _Allowance()
     undefined = await _undefined(templates, survey, allowed)
     composer = await _composer(parts, new)
@@ -109,7 +117,7 @@ async def report(parts: Parts, new: NewBulkSend, entries: Sequence[msgspec.Raw],
     warnings += _own_warnings(survey, undefined, allowed)
     tally = survey.tally
     return Checked(
-        total=len(entries),
+        total=total,
         accepted=tally.accepted,
         rejected=tally.rejected,
         duplicates=tally.duplicates,
@@ -135,7 +143,7 @@ class _Allowance:
         return not self.was_used_up
 
 
-async def _undefined(templates: Templates, survey: _Survey, allowed: _Allowance) -> dict[str, list[_Kind]]:
+async def _undefined(templates: Templates, survey: Survey, allowed: _Allowance) -> dict[str, list[_Kind]]:
     """The variables without which some mail cannot be made, and who lacks them."""
     found: dict[str, list[_Kind]] = {}
     for lacks, kind in survey.kinds.items():
@@ -163,7 +171,7 @@ async def _composer(parts: Parts, new: NewBulkSend) -> Composer:
 
 
 async def _shown(
-    composer: Composer, survey: _Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
+    composer: Composer, survey: Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
 ) -> list[Any]:
     """The first recipients, and as many of those who lack something."""
     chosen = dict(survey.first)
@@ -183,7 +191,7 @@ def _told(name: str, kinds: Iterable[_Kind]) -> UndefinedVariable:
 
 
 def _own_warnings(
-    survey: _Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
+    survey: Survey, undefined: dict[str, list[_Kind]], allowed: _Allowance
 ) -> Iterable[SendWarning]:
     lacking_some = {kind.index: kind.count for kinds in undefined.values() for kind in kinds}
     if undefined:

@@ -95,9 +95,7 @@ async def store_bulk_send(
     if new.owner and (rights := await rights_of_owner(connection, new.owner)) is not None:
         check_from(rights.domains, new.content)
     await store_blobs(connection, new.blobs, new.created_at)
-    document = orjson.dumps(new.content.model_dump(mode="json"))
-    content_id = hashlib.sha256(document).hexdigest()
-    await connection.execute(_INSERT_CONTENT, {"id": content_id, "document": document.decode()})
+    content_id = await store_content(connection, new.content)
     columns = {
         "id": new.id,
         "name": new.name,
@@ -116,6 +114,14 @@ async def store_bulk_send(
         "owner": new.owner,
     }
     await connection.execute(insert(BulkSendRow).values(columns | known))
+
+
+async def store_content(connection: AsyncConnection, content: Content) -> str:
+    """Write a content unless it is there; answers its id."""
+    document = orjson.dumps(content.model_dump(mode="json"))
+    content_id = hashlib.sha256(document).hexdigest()
+    await connection.execute(_INSERT_CONTENT, {"id": content_id, "document": document.decode()})
+    return content_id
 
 
 async def add_recipients(

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import SQLModel
 
-from postwerk.archive import outbox_tables, sender_tables, tables
+from postwerk.archive import draft_tables, outbox_tables, sender_tables, tables
 from postwerk.archive.engine import Archive
 from postwerk.errors import ConfigurationError
 
-_ = (tables, sender_tables, outbox_tables)  # imported so that their tables are in the metadata
+_ = (tables, sender_tables, outbox_tables, draft_tables)  # imported so that their tables are in the metadata
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -140,6 +140,8 @@ def place_conditions(wanted: QueueFilter) -> list[ColumnElement[bool]]:
         found.append(_of_provider(wanted.provider))
     if wanted.domain is not None:
         found.append(_of_domain(wanted.domain))
+    if wanted.q is not None:
+        found.append(func.lower(MESSAGE.address).contains(wanted.q.lower(), autoescape=True))
     return found
 
 

@@ -149,6 +149,14 @@ def _few_wait(send: SendInQuestion) -> bool:
     return not moving and _waiting(send) * FEW < sum(send.counts.values())
 
 
+def counted_by_counters(sends: Iterable[SendInQuestion], wanted: QueueFilter) -> Counter[MessageState]:
+    """Where nothing but a state is asked of a message (rules.queue_summary.asks_sends_only)."""
+    found: Counter[MessageState] = Counter()
+    for send in sends:
+        found.update({state: send.counts.get(state, 0) for state in states_meant(wanted)})
+    return found
+
+
 async def count_meant(
     connection: AsyncConnection, sends: Sequence[SendInQuestion], wanted: QueueFilter
 ) -> Counter[MessageState]:

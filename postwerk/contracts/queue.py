@@ -69,6 +69,8 @@ class QueueFilter(BaseModel):
     """The last reply's, 250; or its class alone, 2 to 5."""
     reason: str | None = None
     """Name of the last outcome's reason (rules/replies.toml)."""
+    q: str | None = None
+    """Part of the address, of any case; no wildcards."""
     older_than: timedelta | None = None
     """Since its bulk send was accepted."""
     younger_than: timedelta | None = None

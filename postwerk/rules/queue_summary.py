@@ -138,7 +138,7 @@ def counted_in(
     survey: Survey, wanted: QueueFilter, bulk_ids: Collection[str]
 ) -> Counter[MessageState] | None:
     """How many messages of these sends are meant, by state; None when the survey does not tell."""
-    if wanted.ids or wanted.recipient is not None:
+    if wanted.ids or wanted.recipient is not None or wanted.q is not None:
         return None
     if (domain := _whole_domain(wanted)) is not None:
         return _counted_in_domain(survey, wanted, domain, bulk_ids)

@@ -26,6 +26,11 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def time_zones() -> list[str]:
+    """All of them, in order."""
+    return sorted(_zones())
+
+
 def is_time_zone(name: str) -> bool:
     """Whether the IANA database has a zone of this name."""
     return name in _zones()

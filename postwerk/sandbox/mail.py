@@ -12,11 +12,14 @@ from email.message import EmailMessage, Message, MIMEPart
 from urllib.parse import unquote
 
 from postwerk.sandbox.entries import readable
+from postwerk.sandbox.mail_headers import decoded, head, printable, raw_fields
 
 _TO_SHOW = ("From", "To", "Cc", "Reply-To", "Date", "Subject")
 _LONGEST_PART = 1_000_000
 _LONGEST_NAME = 120
 _MOST_PARTS = 1000
+# The parser takes seconds for more, and nobody writes such mails in earnest.
+_MOST_BOUNDARIES = 2000
 _CID = re.compile(r"cid:([^\"'\s)>&]+)", re.IGNORECASE)
 _KIND = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 # What could be read as more than a name: paths, controls, signs that turn the text around.
@@ -63,7 +66,7 @@ class Part:
 def read_mail(raw: bytes) -> Mail:
     """Take the exact bytes of a mail apart."""
     try:
-        return _read(_parsed(raw), {name.lower(): value for name, value in reversed(_fields(raw))})
+        return _read(_parsed(raw), {name.lower(): value for name, value in reversed(raw_fields(raw))})
     except Exception:  # noqa: BLE001 - the parser raises almost anything on broken mails; the source can still be seen
         return Mail({}, None, None, [])
 
@@ -87,22 +90,9 @@ def read_part(raw: bytes, number: int) -> Part | None:
         return None
 
 
-def read_headers(raw: bytes) -> list[tuple[str, str, str]]:
-    """All header fields in their order: name, value decoded, value as it came."""
-    try:
-        return [(_printable(name), _decoded(value), _printable(value)) for name, value in _fields(raw)]
-    except Exception:  # noqa: BLE001 - as above
-        return []
-
-
 def _parsed(raw: bytes) -> EmailMessage:
-    return email.message_from_bytes(raw, policy=email.policy.default)
-
-
-def _fields(raw: bytes) -> list[tuple[str, str]]:
-    """Names and values as they came; bytes that are not ASCII stand in them as lone surrogates."""
-    head = raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    return list(email.message_from_bytes(head, policy=email.policy.compat32).raw_items())
+    many = raw.count(b"\r\n--") > _MOST_BOUNDARIES
+    return email.message_from_bytes(head(raw) if many else raw, policy=email.policy.default)
 
 
 def _read(mail: EmailMessage, fields: Mapping[str, str]) -> Mail:
@@ -111,7 +101,7 @@ def _read(mail: EmailMessage, fields: Mapping[str, str]) -> Mail:
     shown = {_reference(name) for name in _CID.findall(markup or "")}
     others = [(n, part) for n, part in enumerate(_leaves(mail), 1) if part is not text and part is not html]
     return Mail(
-        headers={name: _decoded(fields[name.lower()]) for name in _TO_SHOW if name.lower() in fields},
+        headers={name: decoded(fields[name.lower()]) for name in _TO_SHOW if name.lower() in fields},
         text=_content(text),
         html=markup,
         attachments=[_attachment(number, part, shown) for number, part in others],
@@ -134,7 +124,7 @@ def _leaves(mail: Message) -> Iterator[MIMEPart]:
 
 
 def _content(part: MIMEPart | None) -> str | None:
-    return None if part is None else _printable(str(part.get_content())[:_LONGEST_PART])
+    return None if part is None else printable(str(part.get_content())[:_LONGEST_PART])
 
 
 def _with_pictures(html: str, parts: Iterable[MIMEPart]) -> str:
@@ -167,7 +157,7 @@ def _bytes(part: MIMEPart) -> bytes:
 
 
 def _cid(part: MIMEPart) -> str:
-    return _printable(str(part["Content-ID"] or "").strip(" <>"))
+    return printable(str(part["Content-ID"] or "").strip(" <>"))
 
 
 def _kind(part: MIMEPart) -> str:
@@ -178,7 +168,7 @@ def _kind(part: MIMEPart) -> str:
 
 def _name(part: MIMEPart, number: int) -> str:
     """The name for a file: without paths, controls and dots in front, and with its ending when it is long."""
-    given = _NOT_IN_A_NAME.sub("_", _printable(readable(part.get_filename() or ""))).strip(" ._")
+    given = _NOT_IN_A_NAME.sub("_", printable(readable(part.get_filename() or ""))).strip(" ._")
     if not given:
         return f"part-{number}{'.eml' if _kind(part) == 'message/rfc822' else ''}"
     if len(given) <= _LONGEST_NAME:
@@ -187,16 +177,3 @@ def _name(part: MIMEPart, number: int) -> str:
     return (
         stem[: _LONGEST_NAME - len(ending) - 1] + dot + ending if len(ending) < 10 else given[:_LONGEST_NAME]
     )
-
-
-def _decoded(value: str) -> str:
-    return _printable(readable(_printable(" ".join(value.split()))))
-
-
-def _printable(text: str) -> str:
-    """With plain line ends, and without lone surrogates: read as UTF-8 where they stand for bytes of it."""
-    try:
-        content = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # one that stands for no byte
-        content = text.encode("utf-8", "replace")
-    return content.decode("utf-8", "replace").replace("\r\n", "\n")

@@ -173,7 +173,7 @@ async def arrive(client: Client, numbers: range, window: timedelta) -> None:
 async def test_a_key_that_is_hit_again_and_again_goes_on_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "LONG_HISTORY", SHORT)
     async with at_work() as client:
-        await arrive(client, range(20), timedelta(seconds=4))
+        await arrive(client, range(20), timedelta(seconds=2.5))
         handle = client.get_workflow_handle("key")
         assert "20 messages waiting" in await details_of(client, "key")
         assert await handle.result() == 3

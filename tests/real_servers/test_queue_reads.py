@@ -71,6 +71,7 @@ def filters(ids: list[str]) -> st.SearchStrategy[QueueFilter]:
         "state": st.lists(states, min_size=1, max_size=3, unique=True).map(tuple),
         "code": st.sampled_from([*[code for code in CODES if code], 2, 4, 5]),
         "reason": st.sampled_from([reason for reason in REASONS if reason]),
+        "q": st.sampled_from(["user1", "USER2", "@GMX", "%", "_", "nobody"]),
         "older_than": st.sampled_from(AGES),
         "younger_than": st.sampled_from(AGES),
         "all": st.booleans(),
@@ -112,6 +113,7 @@ class Plainly:
                 one.state in (wanted.state or OPEN_STATES),
                 wanted.code is None or wanted.code in (code, code // 100),
                 wanted.reason is None or one.last_reason == wanted.reason,
+                wanted.q is None or wanted.q.lower() in one.address.lower(),
                 wanted.older_than is None or age >= wanted.older_than,
                 wanted.younger_than is None or age < wanted.younger_than,
             )
@@ -175,7 +177,7 @@ async def _counts_agree(archive: Archive, wanted: QueueFilter, meant: Counter[Me
             await take_survey(connection, everything, NOW), wanted, {send.id for send in sends}
         )
     if wanted.domain is None and wanted.provider is None:
-        assert (surveyed is None) is bool(wanted.ids or wanted.recipient)
+        assert (surveyed is None) is bool(wanted.ids or wanted.recipient or wanted.q)
     assert surveyed is None or +surveyed == meant
 
 

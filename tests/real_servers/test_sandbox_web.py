@@ -119,6 +119,8 @@ def test_every_page_carries_the_safe_headers(sandbox: SandboxProcess) -> None:
         b"Subject: =?utf-8?b?!!!?= =?nonsense?q?x?=\r\nFrom: =?\r\nDate: never\r\n\r\n",
         b"Subject: =?unknown-8bit?q?=ED=A0=80?=\r\n\r\n",
         b"Content-Disposition: attachment; filename*=x''%FF\r\n\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 50_000,
+        b"Subject:" + b" =?utf-8?q?y?=\r\n" * 20_000 + b"\r\n",
     ],
 )
 def test_a_broken_mail_still_has_its_page(sandbox: SandboxProcess, talk: Talk, message: bytes) -> None:

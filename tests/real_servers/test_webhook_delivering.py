@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from postwerk.archive.columns import to_microseconds
 from postwerk.archive.engine import Archive
 from postwerk.archive.event_cursor import START, Cursor
 from postwerk.archive.outbox import newest
+from postwerk.archive.outbox_keeping import erase_events
 from postwerk.archive.webhook_deliveries import begin_afresh, erase_deliveries
 from postwerk.archive.webhooks import change_webhook, delete_webhook
 from postwerk.contracts.events import EventType
@@ -348,6 +350,18 @@ async def test_a_replay_sends_what_was_taken_beside_live_ones(archive: Archive) 
         (DELIVERED, 2),
         (DELIVERED, 1),
     ]
+
+
+async def test_what_it_has_not_got_stays_though_it_stopped_a_month_ago_at_most(archive: Archive) -> None:
+    now, week = datetime.now(UTC), timedelta(days=7)
+    hook = await a_webhook(archive, "https://shop.example/", state=WebhookState.GONE)
+    await some_events(archive, 5, at=to_microseconds(now - timedelta(days=8)))
+    erased = []
+    for stopped in (now - timedelta(days=29), now - timedelta(days=31)):
+        async with archive.writing() as connection:
+            await change_webhook(connection, hook.id, stopped)
+            erased.append(await erase_events(connection, now, week, 100))
+    assert erased == [0, 4]  # the last one stays, to tell where one could go on
 
 
 async def test_the_log_is_kept_for_a_while(archive: Archive) -> None:

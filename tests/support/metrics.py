@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from postwerk.observe.metrics import calls, journal, returned, sending
 from postwerk.observe.metrics.queue import EVERYTHING, QueueCollector
 from postwerk.observe.metrics.registry import exposition
+from postwerk.observe.metrics.tally import CounterTally, HistogramTally
 
+T = TypeVar("T")
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """Value by name and sorted labels."""
 _ROOMS = (calls, journal, returned, sending)
@@ -30,7 +32,9 @@ class Known(NamedTuple):
 
 @lru_cache(maxsize=1)
 def known_metrics() -> dict[str, Known]:
-    found = [_of_wrapper(one) for one in _wrappers()]
+    found = [_of_wrapper(one) for one in _all_of(MetricWrapperBase)]
+    for tally in (*_all_of(CounterTally), *_all_of(HistogramTally)):
+        found.append(Known(tally.name, tally.kind, tally.labels))
     for metric in QueueCollector(EVERYTHING).collect():
         found.append(Known(metric.name, metric.type, tuple(metric.samples[0].labels)))
     return {one.name: one for one in found}
@@ -79,15 +83,12 @@ def _sum(series: Series, name: str, labels: dict[str, str]) -> float:
     return sum(number for (one, its), number in series.items() if one == name and wanted <= dict(its).items())
 
 
-def _wrappers() -> list[MetricWrapperBase]:
-    found: list[MetricWrapperBase] = []
+def _all_of(kind: type[T]) -> list[T]:
+    found: list[T] = []
     for room in _ROOMS:
         for thing in vars(room).values():
-            found += [
-                one
-                for one in (thing.values() if isinstance(thing, dict) else [thing])
-                if isinstance(one, MetricWrapperBase)
-            ]
+            things = thing.values() if isinstance(thing, dict) else [thing]
+            found += [one for one in things if isinstance(one, kind)]
     return list(dict.fromkeys(found))
 
 

@@ -14,6 +14,8 @@ from tests.support.api import Door
 from tests.support.keys import ELSEWHERE
 
 ADDRESS = "http://mail.example"
+MULTIPART = "multipart/form-data"
+_BOUNDARY = "----a-boundary-of-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +79,28 @@ class Browser:
         return _screen(await self.http.get(path, follow_redirects=True))
 
     async def send(self, screen: Screen, action: str, **fields: Any) -> Screen:
-        """Send one of a screen's forms, some of its fields changed; None leaves one out."""
-        form = screen.form(action)
-        given = _fields(form) | fields
-        data = {name: value for name, value in given.items() if value is not None}
-        return await self.post(urljoin(str(screen.answer.url), _of(form, "action")), data)
+        """Send one of a screen's forms, some of its fields changed; None leaves one out.
 
-    async def post(self, path: str, data: dict[str, Any], **headers: str) -> Screen:
+        A file is a pair of its name and its bytes, several are a list of them.
+        """
+        form = screen.form(action)
+        given = _fields(form) | {name.rstrip("_"): value for name, value in fields.items()}
+        data = {name: value for name, value in given.items() if value is not None}
+        address = urljoin(str(screen.answer.url), _of(form, "action"))
+        if _of(form, "enctype") == MULTIPART:
+            body, kind = as_multipart(data)
+            return await self.post(address, body, content_type=kind)
+        return await self.post(address, data)
+
+    async def post(self, path: str, data: dict[str, Any] | bytes, **headers: str) -> Screen:
         """Post as from a form of this site, unless the headers say otherwise."""
         own = f"{self.http.base_url.scheme}://{self.http.base_url.netloc.decode()}"
         said = {"origin": own, "sec-fetch-site": "same-origin"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
         said = {name: value for name, value in said.items() if value}
-        return _screen(await self.http.post(path, data=data, headers=said, follow_redirects=True))
+        body: dict[str, Any] = {"content": data} if isinstance(data, bytes) else {"data": data}
+        return _screen(await self.http.post(path, **body, headers=said, follow_redirects=True))
 
     async def log_in(self, key: str) -> Screen:
         return await self.send(await self.get("/login"), "/login", key=key)
@@ -111,26 +121,52 @@ def _screen(answer: httpx2.Response) -> Screen:
     return Screen(answer, LexborHTMLParser(answer.text))
 
 
+def as_multipart(data: dict[str, Any]) -> tuple[bytes, str]:
+    """Fields and files in the order in which they stand there, and the content type."""
+    lines: list[bytes] = []
+    for name, values in data.items():
+        for value in values if isinstance(values, list) else [values]:
+            named, content = f'name="{name}"', value
+            if isinstance(value, tuple):
+                named, content = f'name="{name}"; filename="{value[0]}"', value[1]
+            head = f"--{_BOUNDARY}\r\nContent-Disposition: form-data; {named}\r\n\r\n"
+            lines += [head.encode(), content if isinstance(content, bytes) else _typed(content), b"\r\n"]
+    return b"".join([*lines, f"--{_BOUNDARY}--\r\n".encode()]), f"{MULTIPART}; boundary={_BOUNDARY}"
+
+
+def _typed(text: object) -> bytes:
+    """Line ends as browsers send them."""
+    return str(text).replace("\r\n", "\n").replace("\n", "\r\n").encode()
+
+
 def _fields(form: LexborNode) -> dict[str, Any]:
-    """As a browser would send them untouched."""
+    """As a browser would send them untouched; where a name comes several times, a list."""
     found: dict[str, Any] = {}
     for one in form.css("input[name], textarea[name], select[name]"):
-        kind = one.attributes.get("type")
+        kind, name = one.attributes.get("type"), _of(one, "name")
         if kind in ("checkbox", "radio") and "checked" not in one.attributes:
             continue
-        found[_of(one, "name")] = _value(one)
+        value: Any = ("", b"") if kind == "file" else _value(one)
+        before = found.get(name)
+        found[name] = (
+            value if before is None else [*(before if isinstance(before, list) else [before]), value]
+        )
     return found
 
 
 def _value(field: LexborNode) -> str:
     if field.tag == "select":
         return _chosen(field)
-    return field.text() if field.tag == "textarea" else _of(field, "value")
+    if field.tag == "textarea":  # of which a browser drops the first line end
+        return field.text().removeprefix("\n")
+    return _of(field, "value")
 
 
 def _chosen(select: LexborNode) -> str:
     option = select.css_first("option[selected]") or select.css_first("option")
-    return "" if option is None else option.attributes.get("value") or option.text()
+    if option is None:
+        return ""
+    return _of(option, "value") if "value" in option.attributes else option.text()
 
 
 def _of(node: LexborNode, name: str) -> str:

@@ -32,6 +32,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
         (["--code", "451"], {"code": 451}),
         (["--code", "4xx"], {"code": "4xx"}),
         (["--reason-is", "greylisted"], {"reason": "greylisted"}),
+        (["--q", "ada"], {"q": "ada"}),
         (["--older-than", "90", "--younger-than", "2d"], {"older_than": 90, "younger_than": "2d"}),
         (["--provider", "gmail.com", "--domain", "g.de"], {"provider": "gmail.com", "domain": "g.de"}),
         (["--recipient", ""], {"recipient": ""}),  # refused by the API: never "all"

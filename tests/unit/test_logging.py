@@ -26,16 +26,23 @@ SENTENCES = ROOT / "postwerk" / "observe" / "log"
 
 @contextmanager
 def logging_to(stream: TextIO, level: int = logging.INFO, log_format: LogFormat = "json") -> Iterator[None]:
-    """Everybody's lines go to `stream` alone; afterwards pytest has the log again."""
-    root = logging.getLogger()
-    handlers, before = root.handlers, root.level
-    root.handlers = [handler_on(stream, log_format)]
-    root.setLevel(level)
+    """Everybody's lines go to `stream` alone; afterwards pytest has the log again.
+
+    Other tests may have run uvicorn in this process, and that leaves handlers and levels behind.
+    """
+    loggers = [logging.getLogger(name) for name in ("", "uvicorn", "uvicorn.error", "uvicorn.access")]
+    before = [(one.handlers, one.level, one.propagate) for one in loggers]
+    for one in loggers:
+        one.handlers, one.propagate = [], True
+        one.setLevel(logging.NOTSET)
+    loggers[0].handlers = [handler_on(stream, log_format)]
+    loggers[0].setLevel(level)
     try:
         yield
     finally:
-        root.handlers = handlers
-        root.setLevel(before)
+        for one, (handlers, its_level, propagate) in zip(loggers, before, strict=True):
+            one.handlers, one.propagate = handlers, propagate
+            one.setLevel(its_level)
 
 
 @contextmanager

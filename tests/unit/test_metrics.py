@@ -19,7 +19,7 @@ from postwerk.observe.metrics.queue import EVERYTHING, QueueCollector, QueueFigu
 from postwerk.observe.metrics.registry import exposition
 from postwerk.observe.metrics.sending import Delay
 from postwerk.settings import Settings
-from tests.support.metrics import Known, asked_for, known_metrics, series_names, told, value
+from tests.support.metrics import Growth, Known, asked_for, known_metrics, series_names, told, value
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text()
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -60,6 +60,16 @@ def test_a_provider_is_named_and_everybody_else_is_other() -> None:
     assert grown("postwerk_time_to_delivery_seconds_sum", provider="gmail.com") == 3
     assert grown("postwerk_time_to_delivery_seconds_count", provider="other") == 0
     assert "ada-lovelace" not in after
+
+
+def test_a_value_falls_into_its_bucket_and_all_larger_ones() -> None:
+    growth = Growth()
+    for seconds in (0.005, 0.0051, 7, 301):
+        sending.attempt_took("gmx.net", seconds)
+    for upper, expected in (("0.005", 1), ("0.01", 2), ("5.0", 2), ("10.0", 3), ("300.0", 3), ("+Inf", 4)):
+        assert growth.of("postwerk_attempt_seconds_bucket", provider="gmx.net", le=upper) == expected
+    assert growth.of("postwerk_attempt_seconds_count", provider="gmx.net") == 4
+    assert growth.of("postwerk_attempt_seconds_sum", provider="gmx.net") == pytest.approx(308.0101)
 
 
 @pytest.mark.parametrize("delay", Delay)

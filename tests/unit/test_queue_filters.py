@@ -43,6 +43,7 @@ TAKEN = [
     ({"code": "451"}, QueueFilter(code=451)),
     ({"code": "4XX"}, QueueFilter(code=4)),
     ({"reason": "greylisted"}, QueueFilter(reason="greylisted")),
+    ({"q": "Ada@"}, QueueFilter(q="Ada@")),
     ({"older_than": "2d"}, QueueFilter(older_than=timedelta(days=2))),
     ({"younger_than": 90}, QueueFilter(younger_than=timedelta(seconds=90))),
     ({"older_than": "PT1H"}, QueueFilter(older_than=timedelta(hours=1))),

@@ -1,16 +1,19 @@
 // Makes the page live: parts are replaced as they change. Without it the page can be read and used all the same.
 "use strict";
 
+let paused = false;
+
 // Part by part: the server says which elements have changed, by their ids.
 
 function patch(id, html) {
   const old = document.getElementById(id);
-  if (!old || old.contains(document.activeElement?.closest("[data-keep]"))) return;
+  if (paused || !old || old.contains(document.activeElement?.closest("[data-keep]"))) return;
   const holder = document.createElement("template");
   holder.innerHTML = html;
   const fresh = holder.content.firstElementChild;
   localise(fresh);
   morph(old, fresh);
+  countTicks();
 }
 
 // Changes what differs and leaves everything else as it is: focus, selection, scroll and open details stay.
@@ -111,6 +114,42 @@ function pressed(event) {
   else wanted.click();
 }
 
+// Pause: nothing changes while somebody reads.
+
+function pause(event) {
+  const button = event.target.closest?.("button[data-pause]");
+  if (!button) return;
+  paused = !paused;
+  button.textContent = paused ? "Go on" : "Pause";
+  button.setAttribute("aria-pressed", String(paused));
+}
+
+// Ticks: they stay while rows come and go around them; how many there are is said beside the buttons.
+
+function ticksOf(form) {
+  return [...form.querySelectorAll("input[name=tick]")];
+}
+
+function countTicks() {
+  for (const form of document.querySelectorAll("form[data-ticks]")) {
+    const boxes = ticksOf(form);
+    const ticked = boxes.filter((one) => one.checked).length;
+    const everything = form.elements.everything?.checked;
+    form.querySelector("[data-ticked]").textContent = everything || !ticked ? "" : `${ticked} ticked`;
+    const all = form.querySelector("[data-tick-all]");
+    all.checked = ticked > 0 && ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+  }
+}
+
+function tickAll(event) {
+  const form = event.target.closest?.("form[data-ticks]");
+  if (!form) return;
+  if (event.target.matches("[data-tick-all]"))
+    for (const box of ticksOf(form)) box.checked = event.target.checked;
+  countTicks();
+}
+
 // Buttons: copy what stands in an element.
 
 async function copy(event) {
@@ -122,8 +161,38 @@ async function copy(event) {
   setTimeout(() => { button.textContent = words; }, 1500);
 }
 
+// A form that takes its time says so, and is not sent twice by two clicks. The server would take it once anyway.
+
+function sent(event) {
+  const form = event.target.closest("form[data-once]");
+  if (!form || event.defaultPrevented) return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "yes";
+  const button = event.submitter ?? form.querySelector("button:not([type=button])");
+  if (!button) return;
+  const words = button.textContent;
+  button.textContent = form.dataset.once;
+  window.addEventListener("pageshow", () => { delete form.dataset.sent; button.textContent = words; }, { once: true });
+}
+
+// Where nobody has said a time zone, it is that of the browser.
+
+function proposeZone() {
+  const field = document.querySelector("input[data-zone]");
+  const times = document.querySelectorAll("input[type=datetime-local], input[type=time]");
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const isKnown = here && document.querySelector(`#zones option[value="${CSS.escape(here)}"]`);
+  if (field?.value === "UTC" && isKnown && ![...times].some((one) => one.value)) field.value = here;
+}
+
+document.addEventListener("submit", sent);
+proposeZone();
+document.documentElement.classList.add("scripted");
 localise(document);
+countTicks();
+document.addEventListener("change", tickAll);
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", copy);
+document.addEventListener("click", pause);
 const live = document.querySelector("[data-live]");
 if (live) follow(live.dataset.live);

@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from postwerk.archive import outbox_tables, sender_tables, tables
+from postwerk.archive import draft_tables, outbox_tables, sender_tables, tables
 
-_ = (tables, sender_tables, outbox_tables)  # imported so that their tables are in the metadata
+_ = (tables, sender_tables, outbox_tables, draft_tables)  # imported so that their tables are in the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

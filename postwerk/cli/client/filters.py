@@ -9,7 +9,7 @@ from postwerk.cli.client.errors import Misused
 
 STATES = ("queued", "deferred", "held", "sending")
 MOST_IDS = 1000
-_TEXTS = ("provider", "domain", "recipient", "code", "reason_is", "older_than", "younger_than")
+_TEXTS = ("provider", "domain", "recipient", "code", "reason_is", "q", "older_than", "younger_than")
 
 
 def add_filter(parser: argparse.ArgumentParser, *, everything: bool = True) -> None:
@@ -32,6 +32,7 @@ def add_filter(parser: argparse.ArgumentParser, *, everything: bool = True) -> N
     )
     which.add_argument("--code", metavar="CODE", help="last reply: 451, 4xx, 5xx")
     which.add_argument("--reason-is", metavar="NAME", help="last outcome's reason: greylisted, ...")
+    which.add_argument("--q", metavar="TEXT", help="part of the address")
     which.add_argument("--older-than", metavar="AGE", help="accepted longer ago than 90m, 2d, P1D")
     which.add_argument("--younger-than", metavar="AGE", help="accepted less long ago")
     if everything:

@@ -16,6 +16,7 @@ from postwerk.observe.log.calling import (
     relays_unusable,
     rescheduled,
     schema_is_wrong,
+    stream_ended,
 )
 from postwerk.observe.log.foreign import clean_access_lines, silence
 from postwerk.observe.log.logger import about
@@ -91,6 +92,7 @@ __all__ = [
     "sender_told",
     "silence",
     "stands_still",
+    "stream_ended",
     "temporal_away",
     "webhook_failed",
     "webhook_gone",

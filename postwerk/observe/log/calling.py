@@ -64,3 +64,8 @@ def batches_woken(lane: str | None, told: int, failed: int) -> None:
 
 def batches_not_woken(lane: str | None, error: BaseException) -> None:
     sentence.warning("temporal away, batches are not woken", lane=lane, error=type(error).__name__)
+
+
+def stream_ended(error: BaseException) -> None:
+    """Its reader connects again and goes on where it was."""
+    sentence.warning("a stream of events ends, the archive is away", error=type(error).__name__)

@@ -1,45 +1,34 @@
-"""What a worker counts of attempts and connections. Children of labels are bound once: each attempt pays."""
+"""What a worker counts of attempts and connections."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from postwerk.observe.metrics.registry import LONG_SECONDS, REGISTRY, SECONDS
+from postwerk.observe.metrics.tally import Cell, CounterTally, HistogramTally
 
-ATTEMPTS = Counter(
+ATTEMPTS = CounterTally(
     "postwerk_attempts",
     "Attempts, each a transaction for one message, by what they came to and why",
     ("provider", "outcome", "reason"),
-    registry=REGISTRY,
 )
-DELIVERED = Counter(
-    "postwerk_delivered", "Messages that the next server has taken", ("provider",), registry=REGISTRY
+DELIVERED = CounterTally("postwerk_delivered", "Messages that the next server has taken", ("provider",))
+TRANSIENT = CounterTally("postwerk_transient_failures", "Attempts that are tried again later", ("provider",))
+PERMANENT = CounterTally("postwerk_permanent_failures", "Messages that were refused for good", ("provider",))
+AMBIGUOUS = CounterTally(
+    "postwerk_ambiguous", "Attempts of which nobody read the end (RFC 1047)", ("provider",)
 )
-TRANSIENT = Counter(
-    "postwerk_transient_failures", "Attempts that are tried again later", ("provider",), registry=REGISTRY
+ATTEMPT_SECONDS = HistogramTally(
+    "postwerk_attempt_seconds", "From MAIL to the last reply", "provider", SECONDS
 )
-PERMANENT = Counter(
-    "postwerk_permanent_failures", "Messages that were refused for good", ("provider",), registry=REGISTRY
-)
-AMBIGUOUS = Counter(
-    "postwerk_ambiguous", "Attempts of which nobody read the end (RFC 1047)", ("provider",), registry=REGISTRY
-)
-ATTEMPT_SECONDS = Histogram(
-    "postwerk_attempt_seconds",
-    "From MAIL to the last reply",
-    ("provider",),
-    buckets=SECONDS,
-    registry=REGISTRY,
-)
-TIME_TO_DELIVERY = Histogram(
+TIME_TO_DELIVERY = HistogramTally(
     "postwerk_time_to_delivery_seconds",
     "From the acceptance of a message, or the beginning of its send, to its delivery",
-    ("provider",),
-    buckets=LONG_SECONDS,
-    registry=REGISTRY,
+    "provider",
+    LONG_SECONDS,
 )
 CONNECTIONS = Gauge(
     "postwerk_connections", "Open SMTP connections of this process", ("relay", "provider"), registry=REGISTRY
@@ -99,37 +88,29 @@ _OF_OUTCOME = {
     "ambiguous": AMBIGUOUS,
     "unknown": AMBIGUOUS,
 }
-_bound: dict[tuple[str, str, str], tuple[Callable[[], None], ...]] = {}
-_attempt_seconds: dict[str, Callable[[float], None]] = {}
-_time_to_delivery: dict[str, Callable[[float], None]] = {}
+_bound: dict[tuple[str, str, str], tuple[Cell, ...]] = {}
 
 
 def attempt_recorded(provider: str, outcome: str, reason: str) -> None:
-    """An attempt's outcome is committed."""
-    for count in _bound.get((provider, outcome, reason)) or _bind(provider, outcome, reason):
-        count()
+    """An attempt's outcome is committed. Of this and the two below only the event loop's thread may tell."""
+    for cell in _bound.get((provider, outcome, reason)) or _bind(provider, outcome, reason):
+        cell[0] += 1
 
 
-def _bind(provider: str, outcome: str, reason: str) -> tuple[Callable[[], None], ...]:
-    counts = [ATTEMPTS.labels(provider, outcome, reason).inc]
+def _bind(provider: str, outcome: str, reason: str) -> tuple[Cell, ...]:
+    cells = [ATTEMPTS.cell(provider, outcome, reason)]
     if (of_outcome := _OF_OUTCOME.get(outcome)) is not None:
-        counts.append(of_outcome.labels(provider).inc)
-    _bound[provider, outcome, reason] = tuple(counts)
+        cells.append(of_outcome.cell(provider))
+    _bound[provider, outcome, reason] = tuple(cells)
     return _bound[provider, outcome, reason]
 
 
 def attempt_took(provider: str, seconds: float) -> None:
-    observe = _attempt_seconds.get(provider)
-    if observe is None:
-        observe = _attempt_seconds[provider] = ATTEMPT_SECONDS.labels(provider).observe
-    observe(seconds)
+    ATTEMPT_SECONDS.observe(provider, seconds)
 
 
 def delivered_after(provider: str, seconds: float) -> None:
-    observe = _time_to_delivery.get(provider)
-    if observe is None:
-        observe = _time_to_delivery[provider] = TIME_TO_DELIVERY.labels(provider).observe
-    observe(seconds)
+    TIME_TO_DELIVERY.observe(provider, seconds)
 
 
 def batch_delayed(provider: str, delay: Delay) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from postwerk.sandbox.conversations import Facts, Try
 from postwerk.sandbox.inbox_reader import InboxReader
-from postwerk.sandbox.mail import read_headers, read_mail
+from postwerk.sandbox.mail import read_mail
+from postwerk.sandbox.mail_headers import read_headers
 from postwerk.sandbox.paging import Cursor
 from postwerk.sandbox.reader import Reader
 from postwerk.sandbox.reference import Reference

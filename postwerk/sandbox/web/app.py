@@ -75,12 +75,11 @@ def web_app(sandbox: Sandbox, reader: Reader, inbox_reader: InboxReader) -> App:
 def _static_routes() -> list[Route]:
     """Our own script, style and picture; read once, when the door is built."""
     folder = files("postwerk.sandbox.web").joinpath("static")
-    return [_static_route(file.name, file.read_bytes()) for file in folder.iterdir()]
+    ours = ((file, _KINDS.get(file.name.rpartition(".")[2])) for file in folder.iterdir())
+    return [_static_route(file.name, kind, file.read_bytes()) for file, kind in ours if kind]
 
 
-def _static_route(name: str, content: bytes) -> Route:
-    kind = _KINDS[name.rpartition(".")[2]]
-
+def _static_route(name: str, kind: str, content: bytes) -> Route:
     async def answer(_request: Request) -> Answer:
         return Answer(200, kind, content)
 

@@ -17,7 +17,7 @@ from postwerk.sandbox.web import asgi
 from postwerk.sandbox.web.asgi import Answer, Request
 from postwerk.sandbox.web.guard import Guard
 from postwerk.sandbox.web.list_page import Listing, list_page
-from postwerk.sandbox.web.message_page import message_page
+from postwerk.sandbox.web.message_page import message_page, missing_page
 from postwerk.sandbox.web.message_views import Shown
 
 _ON_A_PAGE = 50
@@ -64,7 +64,7 @@ class Inbox:
         reference, words = Reference.parse(request.caught), request.query.get("q", "")
         entry = await self._reader.entry(reference) if reference else None
         if entry is None:
-            return asgi.problem(404, _NO_MESSAGE)
+            return asgi.html(missing_page(words), 404)
         try:
             terms = read_search(words)
         except SearchError:

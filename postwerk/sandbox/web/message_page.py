@@ -27,6 +27,12 @@ def message_page(shown: Shown, view: str) -> str:
     return layout.page(entry.subject or entry.answer, _top(shown), body)
 
 
+def missing_page(words: str) -> str:
+    """In place of one that is not there, or not any more."""
+    back = f'<a class="brand" id="back" href="{layout.link("/", {"q": words})}">← Inbox</a>'
+    return layout.page("Not there", back, '<p class="empty">There is no such mail here, or not any more.</p>')
+
+
 def _views(mail: Mail | None) -> list[str]:
     if mail is None:
         return ["smtp"]

@@ -10,7 +10,8 @@ from html import escape
 from postwerk.sandbox.conversations import Facts, Try
 from postwerk.sandbox.html_links import links_of
 from postwerk.sandbox.inbox_rows import Entry
-from postwerk.sandbox.mail import Attachment, Mail, read_headers
+from postwerk.sandbox.mail import Attachment, Mail
+from postwerk.sandbox.mail_headers import read_headers
 from postwerk.sandbox.web import layout
 
 _SOURCE_SHOWN = 500_000

@@ -6,27 +6,35 @@ const $ = (selector) => document.querySelector(selector);
 // The list is drawn by the server; here it is only fetched anew and put in place.
 function live() {
   const pulse = $("#pulse");
-  let wanted = false, busy = false;
+  let wanted = false, busy = false, lost = false;
 
   async function redraw() {
     if (busy || document.hidden) { wanted = true; return; }
     busy = true; wanted = false;
+    const start = performance.now();
     try {
       const answer = await fetch(location.href, { credentials: "same-origin" });
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#live");
-      if (fresh) { $("#live").replaceWith(document.adoptNode(fresh)); choose(chosen); }
-    } finally {
-      busy = false;
-      if (wanted) redraw();
+      put(new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#live"));
+    } catch (error) {
+      console.info("not drawn anew:", error.message); // the stream says when the sandbox is back
     }
+    // A search that takes long is not repeated all the time while a flood comes in.
+    setTimeout(() => { busy = false; if (wanted) redraw(); }, 3 * (performance.now() - start));
+  }
+
+  function put(fresh) {
+    if (!fresh) return;
+    const focused = document.activeElement.closest("#live a")?.getAttribute("href");
+    $("#live").replaceWith(document.adoptNode(fresh));
+    choose(chosen);
+    if (focused) [...document.querySelectorAll("#live a")].find((one) => one.getAttribute("href") === focused)?.focus();
   }
 
   const events = new EventSource("/api/events");
-  let first = true;
-  events.addEventListener("changed", () => { if (first) first = false; else redraw(); });
-  events.onopen = () => { pulse.hidden = false; pulse.className = ""; pulse.textContent = "live"; };
-  // The browser comes back by itself; what was missed meanwhile is in the list then.
-  events.onerror = () => { first = false; pulse.className = "off"; pulse.textContent = "not connected"; };
+  events.addEventListener("changed", redraw); // the first one tells what came since the page was made
+  // After a new start the page's counts, and the token in its forms, are of another run.
+  events.onopen = () => { if (lost) location.reload(); pulse.hidden = false; pulse.className = ""; pulse.textContent = "live"; };
+  events.onerror = () => { lost = true; pulse.className = "off"; pulse.textContent = "not connected"; };
   document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) redraw(); });
   addEventListener("pagehide", () => events.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
