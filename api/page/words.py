@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import orjson
+
 NOTHING = "–"
 _STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -73,3 +75,8 @@ def counted(n: int, one: str, many: str = "") -> str:
 def without(words: str, opening: str) -> str:
     """Words without what stands beside them anyway: `held: wrong price` beside the badge `held`."""
     return words.removeprefix(f"{opening}: ") if words.startswith(f"{opening}: ") else words
+
+
+def as_json(value: object) -> str:
+    """On one line, as text: what it holds is escaped where it is shown."""
+    return orjson.dumps(value, default=str).decode()

@@ -14,7 +14,7 @@ from api.page.connected import Connected
 from api.page.figures import figures
 from api.page.health import health
 from api.page.send_cards import BAR, widths_of
-from api.page.words import ago, clock, counted, number, percent, size, span, without
+from api.page.words import ago, as_json, clock, counted, number, percent, size, span, without
 from postwerk.archive.lanes import LaneState
 from postwerk.archive.marks import Mark
 from postwerk.archive.queue_totals import QueueTotals
@@ -56,6 +56,7 @@ RELAY = {"default": LaneState("")}
         (counted(1200, "message"), "1,200 messages"),
         (without("held: why", "held"), "why"),
         (without("paused", "held"), "paused"),
+        (as_json({"a": ["<b>", None]}), '{"a":["<b>",null]}'),
     ],
 )
 def test_words(said: str, wanted: str) -> None:
