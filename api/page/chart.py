@@ -18,7 +18,7 @@ SERIES = (
     ("deferred", ("deferred",)),
     ("bounced", ("bounced", "failed", "expired", "unknown")),
 )
-_NICE = (1, 2, 5)
+_NICE = (1, 2, 3, 5)
 _MARKS = {
     "bulk.pause": "paused",
     "bulk.resume": "resumed",
@@ -126,7 +126,7 @@ def _drawn(mark: Mark, begin: datetime, span: Span) -> Drawn:
 
 
 def _nice(value: float) -> float:
-    """The next 1, 2 or 5 with zeros; 1 at least."""
+    """The next 1, 2, 3 or 5 with zeros; 1 at least."""
     top = 1.0
     while True:
         for step in _NICE:

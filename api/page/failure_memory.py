@@ -71,7 +71,7 @@ class FailureMemory:
 
     def _add(self, reply: FailedReply) -> None:
         minute = self._minutes.setdefault(_minute(reply.at), {})
-        said = f"{reply.enhanced} {reply.text}" if reply.enhanced else reply.text
+        said = _said(reply)
         kind = Kind(reply.code, reply.reason, pattern_of(said))
         if kind not in minute and len(minute) >= _MOST_KINDS:
             kind = _OTHERS
@@ -80,6 +80,11 @@ class FailureMemory:
             minute[kind] = one
         else:
             known.add(one)
+
+
+def _said(reply: FailedReply) -> str:
+    """With its enhanced code, which most replies have in their text as well."""
+    return reply.text if reply.text.startswith(reply.enhanced or "") else f"{reply.enhanced} {reply.text}"
 
 
 def _minute(moment: datetime) -> datetime:
