@@ -25,7 +25,18 @@ def _environment() -> Environment:
     )
     made.filters |= {
         name: getattr(words, name)
-        for name in ("number", "percent", "span", "ago", "clock", "size", "counted", "without", "as_json")
+        for name in (
+            "number",
+            "percent",
+            "span",
+            "ago",
+            "clock",
+            "size",
+            "counted",
+            "without",
+            "said",
+            "json",
+        )
     }
     made.filters["zipped"] = lambda texts: [(text, text) for text in texts]  # choices that say their value
     made.globals |= {"static": address_of, "places_for": places_for}

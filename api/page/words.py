@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -77,6 +78,12 @@ def without(words: str, opening: str) -> str:
     return words.removeprefix(f"{opening}: ") if words.startswith(f"{opening}: ") else words
 
 
-def as_json(value: object) -> str:
-    """On one line, as text: what it holds is escaped where it is shown."""
-    return orjson.dumps(value, default=str).decode()
+def said(text: str | None, enhanced: str | None) -> str:
+    """A server's words without the enhanced code that stands before them anyway."""
+    words = text or ""
+    return words.removeprefix(enhanced).lstrip() if enhanced else words
+
+
+def json(value: Any) -> str:
+    """A value as JSON; text like any other, so the template escapes it."""
+    return orjson.dumps(value).decode()

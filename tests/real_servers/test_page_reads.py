@@ -139,7 +139,8 @@ async def test_a_send_knows_its_deeds_and_its_plan(archive: Archive) -> None:
         await write_audit(connection, Actor("ada"), "bulk.pause", at=NOW, target=bulk_id, reason="why")
         await write_audit(connection, Actor("ada"), "bulk.pause", at=NOW, target="another")
         begun = _event(NOW + STEP, "bulk_send.started", bulk_id=bulk_id)
-        await connection.execute(insert(EventRow), [begun])
+        of_an_address = _event(NOW + STEP, "suppression.created", bulk_id=bulk_id)
+        await connection.execute(insert(EventRow), [begun, of_an_address])
     async with archive.reading() as connection:
         found = await deeds(connection, bulk_id)
         lanes = await planned_lanes(connection, bulk_id)

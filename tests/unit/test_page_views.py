@@ -14,7 +14,7 @@ from api.page.connected import Connected
 from api.page.figures import figures
 from api.page.health import health
 from api.page.send_cards import BAR, widths_of
-from api.page.words import ago, as_json, clock, counted, number, percent, size, span, without
+from api.page.words import ago, clock, counted, number, percent, said, size, span, without
 from postwerk.archive.annotations import Annotation
 from postwerk.archive.lanes import LaneState
 from postwerk.archive.queue_totals import QueueTotals
@@ -56,7 +56,6 @@ RELAY = {"default": LaneState("")}
         (counted(1200, "message"), "1,200 messages"),
         (without("held: why", "held"), "why"),
         (without("paused", "held"), "paused"),
-        (as_json({"a": ["<b>", None]}), '{"a":["<b>",null]}'),
     ],
 )
 def test_words(said: str, wanted: str) -> None:
@@ -101,11 +100,11 @@ def test_a_chart_stays_in_its_field_and_shows_what_explains_it() -> None:
         xs, ys = zip(*(map(float, place.split(",")) for place in line.points.split()), strict=True)
         assert 0 <= min(xs) <= max(xs) <= WIDTH
         assert 0 <= min(ys) <= max(ys) <= HEIGHT
-    assert [annotation.words for annotation in found.annotations] == [
+    assert [one.words for one in found.annotations] == [
         "paused bulk_x by ada: wrong price",
         "rate changed bulk_x by ada",
     ]
-    assert all(0 <= annotation.x <= WIDTH for annotation in found.annotations)
+    assert all(0 <= one.x <= WIDTH for one in found.annotations)
     assert not found.is_empty
     assert chart({}, [], SPANS[2], NOW).is_empty
 
@@ -180,3 +179,17 @@ def test_replies_of_several_minutes_are_added_up() -> None:
     assert (first.n, first.sample, first.lanes, first.first_at) == (5, "last", Counter(a=3, b=2), NOW)
     assert second.n == 1
     assert early.n == 2  # what was given is left as it is
+
+
+@pytest.mark.parametrize(
+    ("text", "enhanced", "wanted"),
+    [
+        ("4.7.1 Try again", "4.7.1", "Try again"),
+        ("Try again 4.7.1", "4.7.1", "Try again 4.7.1"),
+        ("4.7.1", "4.7.1", ""),
+        ("No such user", None, "No such user"),
+        (None, None, ""),
+    ],
+)
+def test_a_code_is_told_once(text: str | None, enhanced: str | None, wanted: str) -> None:
+    assert said(text, enhanced) == wanted
