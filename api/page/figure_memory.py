@@ -52,12 +52,16 @@ class FigureMemory:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _watch(self) -> None:
+        was_away = False
         while True:
             try:
                 async with self._archive.reading() as connection:
                     self._samples.append(sample_of(await queue_totals(connection), self._now()))
+                was_away = False
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.figures_unknown(error)
+                if not was_away:  # once is enough: what is away is asked for again every ten seconds
+                    log.figures_unknown(error)
+                was_away = True
             await asyncio.sleep(EVERY_SECONDS)
 
 
