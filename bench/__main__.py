@@ -1,7 +1,6 @@
 """How fast Postwerk sends, and how fast Postfix does beside it. The last line printed is JSON.
 
-python -m bench [all|send|postfix|single|size|bad-day|queue|overview|screens] [--recipients 10000]
-    [--rounds 3]
+python -m bench [all|send|postfix|single|size|bad-day|queue|page|screens] [--recipients 10000] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench import bad_day, overview, postfix, queue, screens, send, signed, single, size
+from bench import bad_day, page, postfix, queue, screens, send, signed, single, size
 from bench.programs import Missing, need_programs
 from postwerk.errors import PostwerkError
 
@@ -52,7 +51,7 @@ def _arguments() -> argparse.Namespace:
         "--messages",
         type=int,
         default=1_000_000,
-        help="messages of the steps queue, overview and screens (default 1,000,000)",
+        help="messages of the steps queue, page and screens (default 1,000,000)",
     )
     parser.add_argument("--file", type=int, default=0, metavar="KB", help="goes along with --signed mails")
     parser.add_argument(
@@ -113,8 +112,8 @@ def measure_queue(wanted: argparse.Namespace) -> Figures:
     return queue.measure(wanted.messages)
 
 
-def measure_overview(wanted: argparse.Namespace) -> Figures:
-    return overview.measure(wanted.recipients, wanted.messages, wanted.rounds)
+def measure_page(wanted: argparse.Namespace) -> Figures:
+    return page.measure(wanted.recipients, wanted.messages, wanted.rounds)
 
 
 def measure_screens(wanted: argparse.Namespace) -> Figures:
@@ -129,7 +128,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "size": measure_size,
     "bad-day": measure_bad_day,
     "queue": measure_queue,
-    "overview": measure_overview,
+    "page": measure_page,
     "screens": measure_screens,
 }
 
