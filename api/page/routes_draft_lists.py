@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
+from api.errors import BrokenOff, InProgress
 from api.page.answers import go_on, page
 from api.page.drafts import UseDraft
 from api.page.forms import UseFilesForm, UseForm
@@ -102,7 +104,8 @@ async def take(visit: UseVisit, draft: UseDraft, form: UseForm, list_id: WhichLi
             columns = with_columns(one, mapping.as_told())
             await drafts.set_list(connection, one.id, columns=columns)
         one = await _list(visit, draft, list_id)
-    await take_list(visit.request, visit.parts, one)
+    with suppress(BrokenOff, InProgress):  # the next page says how far it is, and whether somebody is at it
+        await take_list(visit.request, visit.parts, one)
     return go_on(visit, f"/sends/{draft.id}/draft/recipients")
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from api.reconciler import Reconciler
 from postwerk.archive import reads
+from postwerk.archive.audit import audit_entries
+from postwerk.archive.intake import Added, add_recipients
 from postwerk.archive.reads import MessageFilter
 from tests.support.api import Door
 from tests.support.keys import a_key
@@ -241,6 +245,45 @@ async def test_a_list_of_another_encoding_is_read_again_without_a_new_upload(pag
     assert "Łucja" not in columns.text
     where = f"{columns.answer.url.path}?{columns.answer.url.query.decode()}&charset=cp1250"
     assert "Łucja" in (await browser.get(where)).text
+
+
+async def test_a_list_that_was_interrupted_goes_on_and_is_erased_at_last(
+    page_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the process is killed: the archive goes away in the middle, with a part of it stored."""
+    browser = a_browser_here(page_door)
+    data = (
+        b"to,first_name,note\n" + b"".join(b"a%d@example.com,A,x\n" % n for n in range(1200)) + b"bad,x,y\n"
+    )
+    draft = await a_draft(browser)
+    columns = await browser.send(draft, path_of(draft), list=("people.csv", data))
+    calls = 0
+
+    async def going_away(*given: Any) -> Added:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OSError
+        return await add_recipients(*given)
+
+    monkeypatch.setattr("api.taking.parts.add_recipients", going_away)
+    page = await browser.send(columns, path_of(columns))
+    assert "500 recipients so far; it goes on behind them." in page.text
+    monkeypatch.undo()
+
+    page = await browser.send(page, path_of(columns))
+
+    assert page.said("#h-taken") == "1,200 recipients"
+    assert "1 row refused" in page.text
+    assert "0 duplicates" in page.text
+    last = await browser.get(path_of(page).replace("recipients", "start"))
+    await browser.send(last, path_of(last))
+    await Reconciler(page_door.archive, page_door.parts.client, "q").look(datetime.now(UTC))
+    async with page_door.archive.reading() as connection:
+        for table in ("draft_list", "draft_piece"):
+            assert not (await connection.exec_driver_sql(f"SELECT * FROM {table}")).all()
+        [started] = await audit_entries(connection, limit=5)
+    assert (started.action, started.via, started.count) == ("bulk.start", "page", 1200)
 
 
 async def test_a_workbook_is_refused_with_the_way_out(page_door: Door) -> None:
