@@ -5,7 +5,8 @@ WORKDIR /build
 RUN python -m venv /venv
 COPY pyproject.toml constraints.txt ./
 # Only what the processes need, in the tested versions. A layer of its own: changed code does not install it again.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+        print(*project['dependencies'], *project['optional-dependencies']['otel'], sep='\n')" \
         > requirements.txt \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --constraint constraints.txt --requirement requirements.txt \

@@ -24,7 +24,7 @@ test: check ## all checks, then every test that takes seconds
 	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.with-tests ## the proofs that take minutes
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.with-tests ## measure messages a second; the last line is JSON
 	@$(BIN)/python -m bench

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from activities.clock import ActivityClock
 from activities.consequences import draw_consequences
+from activities.measuring import count_attempt
 from activities.parts import BulkContent, WorkerParts
 from activities.routes import Route
 from postwerk.archive.columns import to_microseconds
@@ -22,8 +23,9 @@ from postwerk.contracts.orders import SendBatchInput
 from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import MessageState
 from postwerk.errors import ContentError
-from postwerk.observe import log
+from postwerk.observe import log, tracing
 from postwerk.rules.next_wait import next_wait
+from postwerk.rules.providers import provider_label
 from postwerk.rules.reply_class import Decision, Effect, classify
 from postwerk.rules.retry_schedule import is_over, next_attempt_at
 from postwerk.rules.sending_window import is_closed
@@ -179,6 +181,8 @@ class Attempt:
             exchange.stage,
             code,
         )
+        provider, relay = provider_label(self._order.batch.lane), self._run.route.desk.relay
+        tracing.transaction(provider, relay, decision.effect, exchange, always=self._order.urgent)
         return decision
 
     async def _record_unmade(self, mark: asyncio.Future[bool], error: ContentError, started: float) -> None:
@@ -220,13 +224,14 @@ class Attempt:
         counts = decision.effect in (Effect.RETRY, Effect.AMBIGUOUS) and not due_now
         deferrals = self._message.deferrals + counts
         reply = exchange.reply if exchange else None
-        return await self._parts.journal.record(
+        outcome = "ambiguous" if decision.effect is Effect.AMBIGUOUS else state.value
+        recorded = await self._parts.journal.record(
             Outcome(
                 bulk_id=self._order.batch.bulk_id,
                 seq=self._message.seq,
                 attempt=self._number,
                 state=state,
-                outcome="ambiguous" if decision.effect is Effect.AMBIGUOUS else state.value,
+                outcome=outcome,
                 reason=decision.reason,
                 at=to_microseconds(now),
                 started_at=self._started_at,
@@ -243,6 +248,10 @@ class Attempt:
                 tls=exchange.tls if exchange else "",
             )
         )
+        if recorded:
+            lane, since = self._order.batch.lane, self._bulk.accepted_at
+            count_attempt(lane, outcome, decision.reason, exchange, since, now)
+        return recorded
 
     def _state_after(self, effect: Effect) -> MessageState:
         if effect is Effect.AMBIGUOUS:

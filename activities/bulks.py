@@ -13,8 +13,9 @@ from activities.parts import WorkerParts
 from postwerk.archive import bulks, plan, suppressing
 from postwerk.archive.counters import counts_of
 from postwerk.archive.delivery import bulk_content
+from postwerk.archive.looks import look_at
 from postwerk.archive.suppressions import settle_suppressed
-from postwerk.contracts.orders import BatchOrder, BulkOrder, Counts, ExpansionInput, Plan
+from postwerk.contracts.orders import BatchOrder, BulkOrder, Counts, ExpansionInput, Look, Plan
 from postwerk.contracts.states import ENDED, BulkState, MessageState
 
 
@@ -152,10 +153,10 @@ class BulkActivities:
             )
 
     @activity.defn
-    async def progress_of(self, bulk_id: str) -> Counts:
-        """The counters: one small read, whatever the size of the bulk send."""
+    async def progress_of(self, bulk_id: str) -> Look:
+        """The counters, and what the rest waits for: small reads, whatever the size of the bulk send."""
         async with self._parts.archive.reading() as connection:
-            return Counts(states=await counts_of(connection, bulk_id))
+            return await look_at(connection, bulk_id, ActivityClock().now())
 
     @activity.defn
     async def close_bulk(self, order: BulkOrder) -> Counts:

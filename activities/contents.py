@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from activities.outfit import BounceAddresses, Outfit
 from postwerk.archive import delivery as archive_delivery
@@ -32,6 +33,8 @@ class BulkContent:
     """How often the options had been changed."""
 
     bounces: BounceAddresses | None = None
+    accepted_at: datetime | None = None
+    """When it was accepted, or began if that was to be later; None: nobody said."""
 
     def envelope_sender(self, seq: int) -> str:
         """Where bounces of this message go: where the send says; else to an address of its own (VERP)."""
@@ -110,7 +113,9 @@ class Contents:
         assert found is not None  # one view of the archive
         content, _, identity = found
         composer = await self._composer(content, identity)
-        return BulkContent(content, options, composer, changes, self._outfit.bounces(identity))
+        return BulkContent(
+            content, options, composer, changes, self._outfit.bounces(identity), identity.accepted_at
+        )
 
     async def _composer(self, content: Content, identity: MailIdentity) -> Composer:
         """With its files, hashed and encoded beside the event loop, if there are any."""

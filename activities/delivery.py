@@ -19,6 +19,7 @@ from activities.consequences import config_words, refusal_of
 from activities.deferring import deferred, deferred_until, pause
 from activities.heartbeat import heartbeating
 from activities.lane_desk import LaneDesk
+from activities.measuring import count_delay
 from activities.parts import BulkContent, WorkerParts
 from activities.routes import Route
 from postwerk.archive import bulks, delivery, lanes
@@ -28,7 +29,10 @@ from postwerk.contracts.orders import BatchOrder, Counts, SendBatchInput, Settle
 from postwerk.contracts.smtp import Exchange
 from postwerk.contracts.states import OPEN_STATES, MessageState
 from postwerk.errors import NotFound
-from postwerk.observe import log
+from postwerk.observe import log, tracing
+from postwerk.observe.metrics import sending
+from postwerk.observe.metrics.sending import Delay
+from postwerk.rules.providers import provider_label
 from postwerk.rules.reply_class import BulkEffect, classify
 from postwerk.rules.reply_words import plain_words
 from postwerk.smtp.pool import Lease
@@ -80,8 +84,10 @@ class DeliveryActivities:
             bulk = await self._content(order)
             self._check_outfit(order, bulk, clock)
             if closed_until := window_opens(bulk.options, order.batch, clock.now()):
+                count_delay(order.batch, Delay.WINDOW)
                 raise deferred_until("outside its sending window", closed_until, order.deadline, clock)
             route = self._route(order, bulk, clock)
+            tracing.batch(provider_label(order.batch.lane), route.desk.relay, order.batch.messages)
             await self._wait_for_relay(order, clock, route.desk)
             carriage = Carriage(BatchRun(self._parts, order, bulk, route, clock))
             try:
@@ -157,10 +163,12 @@ class DeliveryActivities:
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
         self._in_hand += 1
+        sending.IN_HAND.inc()
         try:
             yield
         finally:
             self._in_hand -= 1
+            sending.IN_HAND.dec()
 
     @property
     def _is_crowded(self) -> bool:
@@ -197,6 +205,7 @@ class DeliveryActivities:
         self, order: SendBatchInput, clock: ActivityClock, desk: LaneDesk, state: LaneState, words: str
     ) -> ApplicationError:
         """Each batch comes back at a time of its own: thousands may wait for the same moment."""
+        count_delay(order.batch, Delay.RELAY if state.name == lanes.RELAY else Delay.COOL_DOWN)
         place = await desk.place_after(state.name, state.cool_until or clock.now())
         return deferred_until(f"{words}: {state.reason}", from_microseconds(place), order.deadline, clock)
 
@@ -208,6 +217,7 @@ class DeliveryActivities:
         if pool.is_full(lane, urgent=order.urgent) or crowded:
             raise self._busy(order, clock)
         if desk.relay_state.failures and not await desk.may_probe(clock.now()):
+            count_delay(order.batch, Delay.RELAY)
             words = f"another batch tries the relay: {desk.relay_state.reason}"
             raise deferred_until(words, clock.now() + BUSY_PAUSE, order.deadline, clock)
         got = await _unless_stopping(
@@ -221,6 +231,7 @@ class DeliveryActivities:
         return got
 
     def _busy(self, order: SendBatchInput, clock: ActivityClock) -> ApplicationError:
+        count_delay(order.batch, Delay.CONNECTIONS)
         shortest = URGENT_PAUSE if order.urgent else BUSY_PAUSE
         back_at = clock.now() + pause(shortest * (1 + self._parts.chance.random()))
         return deferred_until("all connections to the relay are busy", back_at, order.deadline, clock)
@@ -262,13 +273,16 @@ class DeliveryActivities:
             back_at = max(next_at, clock.now())
             raise deferred_until(f"{words}; goes over another relay now", back_at, order.deadline, clock)
         if closed_until := window_opens(carriage.options, order.batch, max(next_at, clock.now())):
+            count_delay(order.batch, Delay.WINDOW)
             raise deferred_until(f"{words}; outside its sending window", closed_until, order.deadline, clock)
         if ends := when_lane_may_go(desk, order.batch, next_at, clock.now()):
+            count_delay(order.batch, Delay.SUSPENSION)
             words, next_at = f"{words}; lane is suspended", ends
         lane = desk.state(order.batch.lane)
         if lane.cool_until and max(next_at, clock.now()) < lane.cool_until:
             raise await self._after_cool_down(order, clock, desk, lane, f"{words}; lane cools down")
         if carriage.turned_away and carriage.permits.back_at:
+            count_delay(order.batch, Delay.RATE)
             back_at = max(next_at, carriage.permits.back_at - EARLY)
             raise deferred_until(f"{words}; {carriage.permits.reason}", back_at, order.deadline, clock)
         if carriage.held_back or carriage.made_way:

@@ -17,9 +17,10 @@ from postwerk.archive.plan import OTHER_LANE
 from postwerk.archive.relay_sizes import note_size_limit
 from postwerk.archive.suspensions import suspensions_in_force
 from postwerk.observe import log
+from postwerk.observe.metrics import sending
 from postwerk.rules.cooling import Cooling, Evidence
 from postwerk.rules.pace import Limit, Rate
-from postwerk.rules.providers import limits_of
+from postwerk.rules.providers import limits_of, provider_label
 from postwerk.rules.suspending import Suspensions
 from postwerk.smtp.pool import ConnectionPool, PoolLimits
 
@@ -163,6 +164,7 @@ class LaneDesk:
         self._know(state, now)
         if state.cool_until:
             log.lane_cools(lane, refusal.reason, (state.cool_until - now).total_seconds())
+            sending.lane_cools(provider_label(lane), refusal.reason)
 
     async def went_through(self, lane: str, address: str, now: datetime) -> None:
         """A message was taken: evidence that all is well, and a step up for a lane that is slow."""
@@ -223,6 +225,10 @@ class LaneDesk:
     def _uses(self, seconds: float) -> list[LaneUse]:
         attempts, self._attempts = self._attempts, Counter()
         connections = self._pool.connections_by_lane()
+        by_provider: Counter[str] = Counter()
+        for lane, number in connections.items():
+            by_provider[provider_label(lane)] += number
+        sending.connections_open(self.relay, by_provider)
         return [
             LaneUse(name, connections.get(name, 0), round(attempts[name] * 60 / seconds, 1))
             for name in sorted(attempts.keys() | connections.keys())

@@ -16,7 +16,7 @@ from postwerk.archive import operations, rounds
 from postwerk.archive.operation_runs import carry_out
 from postwerk.archive.operations import Batch
 from postwerk.contracts.orders import HoldSignal
-from postwerk.contracts.queue import NextRun, OperationOrder, OperationState
+from postwerk.contracts.queue import Account, NextRun, OperationOrder, OperationState
 from postwerk.contracts.workflow_ids import bulk_workflow_id, delivery_workflow_id
 from postwerk.errors import NotFound
 
@@ -61,6 +61,15 @@ class OperationActivities:
                 if op.state is OperationState.TELLING:
                     await operations.end_operation(connection, order.operation_id, OperationState.DONE)
         return grown
+
+    @activity.defn
+    async def account_of(self, operation_id: str) -> Account:
+        """What it has done so far: one row."""
+        async with self._parts.archive.reading() as connection:
+            op = await operations.operation(connection, operation_id)
+        return Account(
+            verb=op.verb, state=op.state, matched=op.matched, changed=op.changed, skipped=op.skipped
+        )
 
     async def _next_batches(self, operation_id: str) -> list[Batch]:
         async with self._parts.archive.reading() as connection:

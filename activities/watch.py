@@ -20,6 +20,7 @@ from postwerk.contracts.options import AutoPause
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import MessageState
 from postwerk.observe import log
+from postwerk.observe.metrics.sending import PAUSES
 
 LOOK_SECONDS = 0.2
 
@@ -83,6 +84,7 @@ class BulkWatch:
             async with self._archive.writing() as connection:
                 await write_threshold(connection, bulk_id, threshold, words, datetime.now(UTC))
             log.bulk_paused(bulk_id, reason)
+            PAUSES.inc()
             root = (activity.info().workflow_id or "").partition("/")[0]
             await activity.client().get_workflow_handle(root).signal("hold", HoldSignal(reason=reason))
 

@@ -49,6 +49,7 @@ _SEND_OR_READ = (
     "GET /v1/domains/{}/check",
 )
 _READ = (
+    "GET /metrics",
     "GET /v1/queue/messages",
     "GET /v1/queue/count",
     "GET /v1/queue/summary",
@@ -71,13 +72,31 @@ _READ_OR_OWN = (
     "GET /v1/bulk-sends",
     "GET /v1/bulk-sends/{}",
     "GET /v1/bulk-sends/{}/messages",
+    "GET /v1/bulk-sends/{}/events",
+    "GET /v1/bulk-sends/{}/events/stream",
+    "GET /v1/events",
+    "GET /v1/events/stream",
     "GET /v1/messages",
     "GET /v1/messages/{}",
     "GET /v1/messages/{}/content",
     "GET /v1/operations/{}",
 )
-_ADMIN_OR_OWN = ("POST /v1/bulk-sends/{}/recipients",)
-"""Recipients of somebody else's send would get mail from somebody else's domain."""
+_ADMIN_OR_OWN = (
+    "POST /v1/bulk-sends/{}/recipients",
+    "POST /v1/webhooks",
+    "GET /v1/webhooks",
+    "GET /v1/webhooks/{}",
+    "PATCH /v1/webhooks/{}",
+    "DELETE /v1/webhooks/{}",
+    "POST /v1/webhooks/{}/enable",
+    "POST /v1/webhooks/{}/disable",
+    "POST /v1/webhooks/{}/rotate-secret",
+    "POST /v1/webhooks/{}/test",
+    "POST /v1/webhooks/{}/replay",
+    "GET /v1/webhooks/{}/deliveries",
+)
+"""Recipients of somebody else's send would get mail from somebody else's domain; and whoever may read what
+happens may not have it sent anywhere."""
 _OPERATE_OR_OWN = (
     "PATCH /v1/bulk-sends/{}",
     "POST /v1/bulk-sends/{}/start",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,14 +14,15 @@ from starlette.middleware.gzip import GZipMiddleware
 from api.access import guard, need_of
 from api.change_schemas import BulkSendChange
 from api.dependencies import ApiConfig, Parts
-from api.errors import add_error_handlers
+from api.errors import add_error_handlers, loggable
 from api.event_keeping import keep_events_forever
 from api.gate import Gate
 from api.key_schemas import KeyChange, KeyRequest, RotationRequest
 from api.lane_schemas import LaneOrder, RelayOrder
-from api.middleware import Envelope, keep_queries_out_of_the_log
+from api.middleware import Envelope
 from api.operation_schemas import QueueOrder, ReasonOrder, RetryFailedOrder, StartOrder
 from api.page.app import PageDoor, create_page
+from api.page.rendering import read_all as read_all_templates
 from api.problem_schemas import Problem, problems
 from api.reconciler import reconcile_forever
 from api.request_schemas import BulkSendRequest, MessageRequest, TemplateRequest
@@ -33,10 +33,12 @@ from api.routes import (
     bulk_sends,
     changes,
     domains,
+    events,
     health,
     inbound,
     lanes,
     messages,
+    metrics,
     operations,
     queue,
     schedules,
@@ -45,21 +47,30 @@ from api.routes import (
     templates,
     unsubscribing,
     uploads,
+    webhooks,
 )
 from api.schedule_schemas import ScheduleChange, ScheduleRequest
+from api.stopping import told_of_signals
 from api.suppression_schemas import SuppressionRequest
 from api.suspension_schemas import SuspensionOrder
 from api.taking.files import FileLimits
 from api.template_schemas import RenderRequest, TemplateRenderRequest
 from api.trial_schemas import TestOrder
+from api.webhook_schemas import (
+    SecretRotation,
+    WebhookChange,
+    WebhookEnabling,
+    WebhookReplayRequest,
+    WebhookRequest,
+)
 from postwerk.archive.engine import Archive
 from postwerk.archive.migrate import check_schema
 from postwerk.errors import ConfigurationError
-from postwerk.observe.log import configure_logging
+from postwerk.observe import log
 from postwerk.settings import Settings, load_settings
 from workflows.client import connect
-
-log = logging.getLogger("postwerk.api")
+from workflows.runtime import core_runtime
+from workflows.tracing import start_tracing
 
 COMPRESSED_FROM = 1024
 """Octets of an answer, for those who take gzip."""
@@ -74,14 +85,17 @@ _ROOMS = (
     schedules,
     suspensions,
     suppressions,
+    events,
     templates,
     attachments,
     inbound,
     audit,
     domains,
     unsubscribing,
+    webhooks,
     api_keys,
     health,
+    metrics,
 )
 
 
@@ -98,9 +112,11 @@ def create_app(parts: Parts | None = None) -> FastAPI:
         archive = Archive(settings.archive_config("full"))
         settings.signing_keys().load()
         config = _config(settings)
+        if settings.traces:
+            start_tracing("postwerk-api", settings.traces_ratio)
     except ConfigurationError as error:
         raise SystemExit(f"postwerk: {error.message}") from error  # one line for the operator, no traceback
-    configure_logging(settings.log_level)
+    log.configure_logging(settings.log_level, settings.log_format)
     return _wired(FastAPI(**_about(config.docs), lifespan=_lifespan(archive, config)))
 
 
@@ -112,6 +128,8 @@ def _about(docs: bool | None) -> dict[str, Any]:
         "docs_url": None if docs is False else "/docs",
         "redoc_url": None,
         "openapi_url": None if docs is False else "/openapi.json",
+        # Its spans would tell the path, which may hold an address; api/middleware.py makes its own.
+        "telemetry": {"tracing": False, "metrics": False, "logs": False},
     }
 
 
@@ -128,25 +146,27 @@ def _wired(app: FastAPI, parts: Parts | None = None) -> FastAPI:
             room.router, dependencies=[Depends(guard)], responses=problems(*_FOR_WANT_OF_A_KEY)
         )
     _complete_openapi(app)
-    keep_queries_out_of_the_log()
+    log.clean_access_lines(loggable)
     return app
 
 
 def _lifespan(archive: Archive, config: ApiConfig) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        client = await connect(lazy=True)
+        client = await connect(lazy=True, runtime=core_runtime())
         app.state.parts = Parts(archive, client, config)
         await _tell_of_a_wrong_schema(archive)
         app.state.parts.survey.start()
         app.state.parts.page.figures.start()
+        await asyncio.to_thread(read_all_templates)
         background = [
-            asyncio.create_task(reconcile_forever(archive, client, config.task_queue)),
+            asyncio.create_task(reconcile_forever(archive, client, config.task_queue, config.public_url)),
             asyncio.create_task(app.state.parts.inbound.run_forever()),
             asyncio.create_task(keep_events_forever(app.state.parts)),
         ]
         try:
-            yield
+            with told_of_signals(app.state.parts.end_streams):
+                yield
         finally:
             for task in background:
                 task.cancel()
@@ -162,7 +182,7 @@ async def _tell_of_a_wrong_schema(archive: Archive) -> None:
     try:
         await check_schema(archive)
     except ConfigurationError as error:
-        log.error(error.message)
+        log.schema_is_wrong(error.message)
 
 
 def _config(settings: Settings) -> ApiConfig:
@@ -178,6 +198,7 @@ def _config(settings: Settings) -> ApiConfig:
         temporal_ui_url=settings.temporal_ui_url,
         sandbox_url=settings.sandbox_url,
         docs=settings.docs,
+        metrics_open=settings.metrics_open,
         open_on_loopback=settings.open_on_loopback,
         calls_per_minute=settings.calls_per_minute,
         uploads_at_once=settings.uploads_at_once,
@@ -192,6 +213,7 @@ def _config(settings: Settings) -> ApiConfig:
         events_kept=settings.events_kept,
         stalled_after=settings.stalled_after,
         streams_per_key=settings.streams_per_key,
+        webhook_allow_private=settings.webhook_allow_private,
         **_relay(settings),
     )
 
@@ -205,7 +227,7 @@ def _relay(settings: Settings) -> dict[str, Any]:
             relay = settings.relay()
             found |= {"relay": relay.name, "relay_server": f"{relay.host}:{relay.port}"}
     except ConfigurationError as error:
-        log.warning("the relays' settings cannot be used here: %s", error.message)
+        log.relays_unusable(error.message)
     return found
 
 
@@ -238,6 +260,11 @@ def _complete_openapi(app: FastAPI) -> None:
                     (KeyChange, "validation"),
                     (RotationRequest, "validation"),
                     (TestOrder, "validation"),
+                    (WebhookRequest, "validation"),
+                    (WebhookChange, "validation"),
+                    (WebhookEnabling, "validation"),
+                    (SecretRotation, "validation"),
+                    (WebhookReplayRequest, "validation"),
                     (Problem, "serialization"),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -17,9 +16,8 @@ from api.errors import InProgress
 from postwerk.archive import idempotency
 from postwerk.archive.idempotency import Name
 from postwerk.archive.ids import new_id
+from postwerk.observe import log
 from postwerk.rules.idempotency import RENEWED, kept_until
-
-log = logging.getLogger("postwerk.api")
 
 
 class Claim:
@@ -114,4 +112,4 @@ class Claim:
             async with self._parts.archive.writing() as connection:
                 await idempotency.hold(connection, self._name, self.holder, self._parts.now())
         except (SQLAlchemyError, OSError) as error:
-            log.warning("a call's lease was not renewed, tried again soon: %s", type(error).__name__)
+            log.lease_not_renewed(error)

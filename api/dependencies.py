@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 from api.background import Background
 from api.call_limits import CallLimits, UploadSlots
+from api.event_streams import Streams
 from api.following import Follower
 from api.key_ring import KeyRing
 from api.operator import Operator
@@ -22,6 +23,7 @@ from api.progress import RateMemory
 from api.queue_survey import SurveyMemory
 from api.remembered import QueueMemory, WorkerMemory
 from api.schedule_keeping import ScheduleKeeper
+from api.standing import StandingMemory
 from api.starting import Starter
 from api.taking.files import FileLimits
 from api.waking import Waker
@@ -32,6 +34,8 @@ from postwerk.inbound.processing import Processor
 from postwerk.mime.dkim_keys import DkimKeys
 from postwerk.mime.imprint import Imprint
 from postwerk.mime.unsubscribing import UnsubscribeLinks
+from postwerk.webhooks.addresses import Resolve, by_system
+from postwerk.webhooks.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class ApiConfig:
     """The sandbox's inbox, for links; empty: no such link."""
     docs: bool | None = None
     """Serve /docs; None: to this machine only."""
+    metrics_open: bool = False
+    """Whoever reaches the API may read its metrics."""
     open_on_loopback: bool = False
     """This machine itself needs no key, even when there are keys."""
     calls_per_minute: int = 30_000
@@ -78,6 +84,12 @@ class ApiConfig:
     """A bulk send of which nothing moves for so long, though nothing keeps it waiting, stands still."""
     streams_per_key: int = 20
     """Streams of events that each key may have open, and each peer without one."""
+    stream_seconds: float = 3600.0
+    """After which a stream ends that has shown everything: its reader comes again, perhaps elsewhere."""
+    webhook_allow_private: bool = False
+    """Webhooks may go to this installation's own networks."""
+    webhook_resolve: Resolve = by_system
+    """The addresses of their receivers."""
 
     @property
     def relay_names(self) -> list[str]:
@@ -96,8 +108,8 @@ class Parts:
         self.archive = archive
         self.client = client
         self.config = config
-        self.starter = Starter(archive, client, config.task_queue)
-        self.schedules = ScheduleKeeper(archive, client, config.task_queue)
+        self.starter = Starter(archive, client, config.task_queue, config.public_url)
+        self.schedules = ScheduleKeeper(archive, client, config.task_queue, config.public_url)
         self.keys = KeyRing(archive)
         self.sessions = Sessions(archive, self.keys)
         self.calls = CallLimits(config.calls_per_minute)
@@ -105,14 +117,17 @@ class Parts:
         self.background = Background()
         self.rates = RateMemory()
         self.workers = WorkerMemory(client, config.task_queue)
+        self.standing = StandingMemory(archive, self.workers)
         self.queues = QueueMemory(archive)
         self.survey = SurveyMemory(archive)
+        self.streams = Streams(archive, config.streams_per_key, config.stream_seconds)
         self.waker = Waker(client)
-        self.operator = Operator(archive, client, config.task_queue)
+        self.operator = Operator(archive, client, config.task_queue, config.public_url)
         self.follower = Follower(archive, client)
         self.inbound = Processor(archive)
         self.tokens = KnownTokens(archive)
         self.page = PageMemory(archive, self.now)
+        self.wire = Wire(private=config.webhook_allow_private, resolve=config.webhook_resolve)
         self.signing_keys = DkimKeys(Path(config.dkim_keys) if config.dkim_keys else None)
 
     async def imprint(self) -> Imprint:
@@ -124,8 +139,14 @@ class Parts:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def end_streams(self) -> None:
+        """Answers that would never end by themselves."""
+        self.streams.stop()
+        self.page.board.stop()
+
     async def close(self) -> None:
         """End what runs in the background."""
+        self.end_streams()
         await self.background.close()
         await self.page.close()
         await self.keys.close()
@@ -135,6 +156,7 @@ class Parts:
         await self.operator.close()
         await self.queues.close()
         await self.survey.close()
+        await self.wire.close()
 
 
 def _parts(request: Request) -> Parts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -26,8 +25,7 @@ from postwerk.errors import (
     QuotaExceeded,
     TooLarge,
 )
-
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 RETRY_SECONDS = 5
 MOST_ERRORS = 1000
@@ -39,6 +37,7 @@ _TITLES = {
     404: ("not_found", "There is no such thing here"),
     405: ("method_not_allowed", "This call does not exist"),
     409: ("conflict", "The state does not allow this"),
+    410: ("gone", "This is not kept any more"),
     413: ("too_large", "The request is too large"),
     415: ("unsupported_media_type", "This kind of body is not taken here"),
     422: ("invalid", "The request cannot be taken as it is"),
@@ -90,6 +89,19 @@ class Unavailable(PostwerkError):
     """A part of the system is away; try again soon."""
 
 
+class Gone(PostwerkError):
+    """What is asked for is not kept any more."""
+
+    code = "gone"
+
+
+class TooManyAtOnce(PostwerkError):
+    """This caller has too many of these open at the same time; close one."""
+
+    code = "too_many_at_once"
+    retry_after = 15
+
+
 class MissingScope(Forbidden):
     """The API key has not the scope that this call needs."""
 
@@ -125,7 +137,9 @@ _STATUS: tuple[tuple[type[PostwerkError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
+    (Gone, 410),
     (QuotaExceeded, 429),
+    (TooManyAtOnce, 429),
 )
 
 
@@ -208,7 +222,7 @@ def _answer(request: Request, error: PostwerkError, **more: Any) -> Response:
 def _headers(error: PostwerkError) -> dict[str, str]:
     if isinstance(error, InProgress):
         return {"Retry-After": str(error.retry_seconds)}
-    if isinstance(error, QuotaExceeded):
+    if isinstance(error, QuotaExceeded | TooManyAtOnce):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, UnsupportedType) and error.accept_encoding:
         return {
@@ -249,18 +263,17 @@ async def archive_away(request: Request, error: Exception) -> Response:
     """Full disk, locked or lost database: nothing was stored, and the caller may try again."""
     if isinstance(error, IntegrityError):
         return await unexpected(request, error)
-    log.warning("archive away: %s", type(error).__name__)
+    log.archive_away(error)
     return problem(request, 503, "The archive does not answer; nothing was stored. Try again soon.")
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:
-    log.info("client gone: %s %s (%s)", request.method, loggable(request.url.path), type(error).__name__)
+    log.client_gone(request.method, loggable(request.url.path), error)
     return Response(status_code=499)
 
 
 async def unexpected(request: Request, error: Exception) -> Response:
     """Ours. Logged by type and place: the message of an exception may hold addresses."""
     where = "".join(traceback.format_tb(error.__traceback__)[-5:])
-    path = loggable(request.url.path)
-    log.error("%s %s failed: %s\n%s", request.method, path, type(error).__name__, where)
+    log.call_failed(request.method, loggable(request.url.path), error, where)
     return problem(request, 500, "This should not have happened; the request id finds it in our log.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -16,8 +15,7 @@ from postwerk.archive import reads
 from postwerk.archive.outbox_keeping import erase_events
 from postwerk.archive.outbox_writing import Still, still_since, write_stalled
 from postwerk.archive.tallies import erase_tallies
-
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 EVERY = timedelta(minutes=1)
 AT_ONCE = 1000
@@ -51,7 +49,7 @@ class EventKeeper:
             try:
                 await step()
             except Exception as error:  # noqa: BLE001  the next look is soon
-                log.warning("%s failed, tried again soon: %s", step.__name__, type(error).__name__)
+                log.not_reconciled(step.__name__, error)
 
     async def tell_of_stalls(self) -> None:
         """Once for each: nothing moved for so long, and nothing is known that it waits for."""
@@ -69,7 +67,7 @@ class EventKeeper:
         async with self._parts.archive.writing() as connection:
             told = await write_stalled(connection, still, why, words, self._parts.now())
         if told:
-            log.warning("bulk send %s stands still: %s", still.bulk_id, words)
+            log.stands_still(still.bulk_id, words)
 
     async def forget_events(self) -> None:
         kept = self._parts.config.events_kept

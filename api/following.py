@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,10 +15,9 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.rescheduling import reschedule
 from postwerk.contracts.options import RetrySchedule
 from postwerk.contracts.orders import HoldSignal
+from postwerk.observe import log
 from workflows.client import RPC_TIMEOUT
 from workflows.names import bulk_workflow_id
-
-log = logging.getLogger("postwerk.api")
 
 OPTIONS_KNOWN = 1.1
 """Seconds after which every worker knows the new options: woken earlier, a batch would go by the old ones."""
@@ -77,7 +75,7 @@ class Follower:
             try:
                 await self._carry_out(bulk_id, consequences)
             except (SQLAlchemyError, *TEMPORAL_AWAY) as error:
-                log.warning("%s: its change is not followed yet (%s)", bulk_id, type(error).__name__)
+                log.change_not_followed(bulk_id, error)
                 await asyncio.sleep(AGAIN)
             else:
                 return
@@ -85,7 +83,7 @@ class Follower:
     async def _carry_out(self, bulk_id: str, consequences: Consequences) -> None:
         if consequences.reschedule is not None:
             moved = await reschedule(self._archive, bulk_id, consequences.reschedule, datetime.now(UTC))
-            log.info("%s: %d messages wait by the new schedule", bulk_id, moved)
+            log.rescheduled(bulk_id, moved)
         if consequences.wake:
             await self._wake(bulk_id)
 

@@ -15,9 +15,11 @@ from api.call_limits import UploadSlots, is_large
 from api.dependencies import Parts
 from api.errors import archive_away, problem
 from api.loopback import comes_from_this_machine
-from api.who import Caller
+from api.who import Caller, caller_of
+from postwerk.contracts.keys import Scope as KeyScope
 from postwerk.rules.call_rate import Call
 
+_METRICS = "/metrics"
 _DOCS = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
 _NO_KEY = "This call needs an API key: send Authorization: Bearer pw_..."
 _NO_KEY_YET = (
@@ -76,6 +78,7 @@ class Gate:
 
 
 _PUBLIC = Caller(scopes=frozenset())
+_SCRAPER = Caller(scopes=frozenset((KeyScope.READ,)))
 
 
 async def _caller(request: Request, parts: Parts) -> Caller | Response:
@@ -85,6 +88,8 @@ async def _caller(request: Request, parts: Parts) -> Caller | Response:
         return _PUBLIC
     if path in _DOCS and not given:
         return _reader_of_docs(request, parts)
+    if path == _METRICS and parts.config.metrics_open and not given:
+        return _SCRAPER
     if given:
         key = await parts.keys.key_for(_bearer(given), parts.now())
         return Caller.with_key(key) if key else _refused(request, _BAD_KEY, code="invalid_key")
@@ -100,6 +105,16 @@ async def caller_on_this_machine(scope: Scope, parts: Parts) -> Caller | None:
         return None
     is_open = parts.config.open_on_loopback or not await parts.keys.is_any()
     return Caller() if is_open else None
+
+
+async def is_same_caller(request: Request, parts: Parts) -> bool:
+    """Whether a call that goes on would still be let in, with the same rights."""
+    return await _caller(request, parts) == caller_of(request)
+
+
+def who_calls(request: Request) -> str:
+    """Under whom a call that was let in is counted."""
+    return _who(request, caller_of(request))
 
 
 def _reader_of_docs(request: Request, parts: Parts) -> Caller | Response:

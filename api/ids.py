@@ -19,6 +19,7 @@ _SCHEDULE_ID = re.compile(rf"sch_{_NUMBER}", re.ASCII)
 _SUSPENSION_ID = re.compile(f"sus_{_NUMBER}", re.ASCII)
 _INBOUND_ID = re.compile(f"inb_{_NUMBER}", re.ASCII)
 _API_KEY_ID = re.compile(f"key_{_NUMBER}", re.ASCII)
+_WEBHOOK_ID = re.compile(f"wh_{_NUMBER}", re.ASCII)
 _ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
@@ -41,6 +42,13 @@ def api_key_id_of(text: str) -> str:
     """The id if it is one. Raises NotFound."""
     if not _API_KEY_ID.fullmatch(text):
         raise NotFound("There is no API key with this id.")
+    return text
+
+
+def webhook_id_of(text: str) -> str:
+    """The id if it is one. Raises NotFound."""
+    if not _WEBHOOK_ID.fullmatch(text):
+        raise NotFound("There is no webhook with this id.")
     return text
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import time
 from datetime import datetime
 
@@ -22,9 +21,8 @@ from postwerk.archive.api_keys import (
     note_use,
 )
 from postwerk.archive.engine import Archive
+from postwerk.observe import log
 from postwerk.rules.key_text import digest_of, prefix_of
-
-log = logging.getLogger("postwerk.api")
 
 REMEMBERED_SECONDS = 1.0
 _MOST_REMEMBERED = 4096
@@ -109,7 +107,7 @@ class KeyRing:
             async with self._archive.writing() as connection:
                 await note_use(connection, key_id, now)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("the use of %s could not be noted: %s", key_id, type(error).__name__)
+            log.key_use_not_noted(key_id, error)
 
     async def close(self) -> None:
         """Wait for what is being written."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
+import time
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import loggable, unexpected
+from api.errors import unexpected
+from postwerk.observe import log, tracing
+from postwerk.observe.metrics.calls import NO_ROUTE, answered
 
 _TAKEN_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 _HEADERS = {
@@ -37,21 +39,37 @@ class Envelope:
         request = Request(scope, receive)
         request_id = _request_id(request)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        method, headers = scope["method"], request.headers
+        with log.about(request=request_id), tracing.call(method, scope["path"], headers, request_id) as call:
+            status, seconds = await self._answered(request, receive, send, request_id)
+            answered(method, _route(scope), status, seconds)
+            call.answered(method, _route(scope), status)
+
+    async def _answered(
+        self, request: Request, receive: Receive, send: Send, request_id: str
+    ) -> tuple[int, float]:
+        """The status and the seconds of the answer, whoever gave it."""
+        began, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
-                _dress(MutableHeaders(scope=message), request_id, scope["path"])
+                status = message["status"]
+                _dress(MutableHeaders(scope=message), request_id, request.scope["path"])
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(request.scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  the last line: the caller gets a problem document
             answer = await unexpected(request, error)
-            if not started:
-                await answer(scope, receive, send_with_headers)
+            if not status:
+                await answer(request.scope, receive, send_with_headers)
+        return status, time.perf_counter() - began
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route it took: a path may hold an address."""
+    return getattr(scope.get("route"), "path_format", NO_ROUTE)
 
 
 def _request_id(request: Request) -> str:
@@ -65,19 +83,3 @@ def _dress(headers: MutableHeaders, request_id: str, path: str) -> None:
         headers.setdefault(name, value)
     if not path.startswith(_PAGES):
         headers.setdefault("Content-Security-Policy", _NOTHING_TO_LOAD)
-
-
-class WithoutAddresses(logging.Filter):
-    """Takes the query (`q=` holds addresses) and addresses in paths off uvicorn's access lines."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and len(record.args) >= 3:
-            client, method, path, *rest = record.args
-            record.args = (client, method, loggable(str(path).partition("?")[0]), *rest)
-        return True
-
-
-def keep_queries_out_of_the_log() -> None:
-    logger = logging.getLogger("uvicorn.access")
-    if not any(isinstance(known, WithoutAddresses) for known in logger.filters):
-        logger.addFilter(WithoutAddresses())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -31,10 +30,9 @@ from postwerk.archive.queue_counts import count_meant, counted_by_counters
 from postwerk.archive.queue_filter import UNDER_WAY, sends_in_question
 from postwerk.contracts.queue import OperationState, QueueFilter, Verb
 from postwerk.contracts.states import ENDED, MessageState
+from postwerk.observe import log
 from postwerk.rules.queue_summary import asks_sends_only
 from workflows.client import start_operation
-
-log = logging.getLogger("postwerk.api")
 
 SMALL = 500
 """So many messages are changed within the call."""
@@ -50,10 +48,11 @@ class Meant(NamedTuple):
 class Operator:
     """Everything is stored before it is done; what a crash leaves over, the reconciler has done."""
 
-    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str, public_url: str = "") -> None:
         self._archive = archive
         self._client = client
         self._task_queue = task_queue
+        self._public_url = public_url
         self._starting: set[asyncio.Task[None]] = set()
 
     async def count(self, verb: Verb, wanted: QueueFilter, now: datetime) -> Meant:
@@ -134,18 +133,22 @@ class Operator:
     def _start_unless_done(self, op: Operation) -> None:
         """In the background: the caller's order is stored, and Temporal may be away."""
         if op.state in (OperationState.RUNNING, OperationState.TELLING):
-            starting = asyncio.create_task(self._start(op.id))
+            starting = asyncio.create_task(self._start(op))
             self._starting.add(starting)
             starting.add_done_callback(self._starting.discard)
 
-    async def _start(self, operation_id: str) -> None:
+    async def _start(self, op: Operation) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                await start_operation(self._client, operation_id, task_queue=self._task_queue)
+                await start_operation(
+                    self._client,
+                    op.id,
+                    task_queue=self._task_queue,
+                    verb=op.verb.value,
+                    public_url=self._public_url,
+                )
         except TEMPORAL_AWAY as error:
-            log.warning(
-                "temporal away: %s is left to the reconciler (%s)", operation_id, type(error).__name__
-            )
+            log.left_to_reconciler("operation", op.id, error)
 
     async def close(self) -> None:
         """End what runs in the background."""

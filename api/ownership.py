@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.ids import bulk_id_of, message_id_of, operation_id_of
+from api.ids import bulk_id_of, message_id_of, operation_id_of, webhook_id_of
 from api.who import caller_of
-from postwerk.archive import operations, reads
+from postwerk.archive import operations, reads, webhooks
 from postwerk.archive.engine import Archive
 from postwerk.contracts.keys import Scope
 from postwerk.errors import Forbidden, NotFound
@@ -18,6 +18,7 @@ _NOT_THERE = {
     "bulk_id": "There is no bulk send with this id.",
     "message_id": "There is no message with this id.",
     "operation_id": "There is no operation with this id.",
+    "webhook_id": "There is no webhook with this id.",
 }
 
 
@@ -42,6 +43,8 @@ async def _is_own(connection: AsyncConnection, name: str, value: str, owner: str
             sends = [message_id_of(value)[0]]
         case "operation_id":
             sends = await _sends_of(connection, operation_id_of(value))
+        case "webhook_id":
+            return (await webhooks.webhook(connection, webhook_id_of(value))).owner == owner
         case _:
             return False
     ids = set(sends)

@@ -42,6 +42,7 @@ _DESCRIPTIONS = {
     403: "The API key lacks a scope, or may not send from this domain",
     404: "There is no such thing here",
     409: "The state does not allow this",
+    410: "What is asked for is not kept any more",
     413: "Larger than this installation takes",
     415: "A content type or encoding that is not taken",
     422: "A field or parameter is wrong; `errors` names each",

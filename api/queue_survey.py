@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,9 +15,8 @@ from postwerk.archive.engine import Archive
 from postwerk.archive.queue_counts import rows_to_read, take_survey
 from postwerk.archive.queue_filter import SendInQuestion, sends_in_question
 from postwerk.contracts.queue import QueueFilter
+from postwerk.observe import log
 from postwerk.rules.queue_summary import Survey
-
-log = logging.getLogger("postwerk.api")
 
 SMALL = 20_000
 """So many messages are counted while the caller waits."""
@@ -78,7 +76,7 @@ class SurveyMemory:
                 await self._look()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 self.failures += 1
-                log.warning("the queue cannot be counted: %s", type(error).__name__)
+                log.queue_not_counted(error)
             await self._rest(max(QUEUES_FRESH_SECONDS, QUEUES_SHARE * (time.monotonic() - began)))
 
     async def _rest(self, seconds: float) -> None:

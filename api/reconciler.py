@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,15 +17,16 @@ from postwerk.archive.drafts import erase_list, lists_left_over
 from postwerk.archive.engine import Archive
 from postwerk.archive.idempotency import erase_old
 from postwerk.archive.intake import begin_cancel, close_failed, erase_storing
-from postwerk.archive.operations import unfinished_operations
+from postwerk.archive.operations import Operation, unfinished_operations
 from postwerk.archive.schedules import give_up_model, unused_models
+from postwerk.archive.webhook_deliveries import erase_deliveries
+from postwerk.archive.webhooks import enabled_webhooks
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
-from workflows.client import start_operation
+from postwerk.observe import log
+from workflows.client import start_operation, wake_webhook, webhook_runs
 from workflows.standing import Standing, standing_of
-
-log = logging.getLogger("postwerk.reconciler")
 
 EVERY = timedelta(seconds=15)
 STARTED_AFTER = timedelta(seconds=5)
@@ -39,13 +39,15 @@ AT_ONCE = 20
 """Messages that are handed to the workflows of their keys together."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 FORGOTTEN_AT_ONCE = 200
+DELIVERIES_KEPT = timedelta(days=7)
+"""How long each request to a webhook's receiver stays in the log."""
 
 
 async def reconcile_forever(
-    archive: Archive, client: Client, task_queue: str, every: timedelta = EVERY
+    archive: Archive, client: Client, task_queue: str, public_url: str = "", every: timedelta = EVERY
 ) -> None:
     """Look again and again; no error ends it, only being cancelled does. Any number may run at once."""
-    reconciler = Reconciler(archive, client, task_queue)
+    reconciler = Reconciler(archive, client, task_queue, public_url)
     while True:
         await reconciler.look(datetime.now(UTC))
         await asyncio.sleep(every.total_seconds())
@@ -54,14 +56,15 @@ async def reconcile_forever(
 class Reconciler:
     """Starts, cancels, starts again and erases what a crash left behind."""
 
-    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str, public_url: str = "") -> None:
         self._archive = archive
         self._client = client
         self._task_queue = task_queue
-        self._starter = Starter(archive, client, task_queue)
+        self._public_url = public_url
+        self._starter = Starter(archive, client, task_queue, public_url)
         self._known: dict[str, datetime] = {}
         """Queued sends that Temporal has for certain; they wait for a worker, not for us."""
-        self._schedules = ScheduleKeeper(archive, client, task_queue)
+        self._schedules = ScheduleKeeper(archive, client, task_queue, public_url)
         self._schedules_seen = datetime.min.replace(tzinfo=UTC)
         """When Temporal was last asked whether it still has all of them."""
         self._broken: set[str] = set()
@@ -71,7 +74,7 @@ class Reconciler:
     async def look(self, now: datetime) -> None:
         """One look at everything that is not ended."""
         self._now = now
-        self._starter = Starter(self._archive, self._client, self._task_queue)
+        self._starter = Starter(self._archive, self._client, self._task_queue, self._public_url)
         for step in (
             self.start_queued,
             self.hand_in_waiting,
@@ -79,10 +82,12 @@ class Reconciler:
             self.match_workflows,
             self.match_scheduled,
             self.match_schedules,
+            self.match_webhooks,
             self.finish_operations,
             self.erase_broken_off,
             self.erase_drafts,
             self.forget_answers,
+            self.forget_webhook_deliveries,
         ):
             await _guarded(step.__name__, step)
 
@@ -149,12 +154,25 @@ class Reconciler:
         if every:
             self._schedules_seen = self._now
 
+    async def match_webhooks(self) -> None:
+        """Each that is enabled has a workflow that tells its receiver."""
+        async with self._archive.reading() as connection:
+            enabled = await enabled_webhooks(connection)
+        for webhook_id in enabled:
+            if webhook_id not in self._known:
+                await _guarded(webhook_id, partial(self._match_webhook, webhook_id))
+
+    async def _match_webhook(self, webhook_id: str) -> None:
+        if not await webhook_runs(self._client, webhook_id):
+            await wake_webhook(self._client, webhook_id, task_queue=self._task_queue)
+        self._known[webhook_id] = self._now
+
     async def _match(self, bulk_id: str) -> None:
         standing = await standing_of(self._client, bulk_id)
         if standing in (Standing.STOPPED, Standing.BROKEN) and await self._awaits_its_next_run(bulk_id):
             await self._start(bulk_id)  # paused before its next run began; it begins paused
         elif standing is Standing.LOST:  # Temporal's database was lost or restored
-            log.warning("bulk send %s has lost its workflow; starting it again", bulk_id)
+            log.workflow_lost(bulk_id)
             await self._start(bulk_id)
         elif standing is Standing.STOPPED:
             await self._stop(bulk_id)
@@ -176,7 +194,7 @@ class Reconciler:
 
     async def _stop(self, bulk_id: str) -> None:
         """Terminated from outside, without a word to the archive: what is left of it ends cancelled, soon."""
-        log.warning("the workflow of bulk send %s was terminated; closing it", bulk_id)
+        log.workflow_terminated(bulk_id)
         async with self._archive.writing() as connection:
             await begin_cancel(connection, bulk_id, "its workflow was terminated")
 
@@ -185,7 +203,7 @@ class Reconciler:
         if bulk_id not in self._broken:
             self._broken.add(bulk_id)
             return
-        log.warning("the workflow of bulk send %s has failed; closing it", bulk_id)
+        log.workflow_failed(bulk_id)
         await close_failed(self._archive, bulk_id, self._now)
         self._broken.discard(bulk_id)
 
@@ -195,10 +213,16 @@ class Reconciler:
             unfinished = await unfinished_operations(connection)
         for op in unfinished:
             if op.created_at < self._now - STARTED_AFTER:
-                await _guarded(op.id, partial(self._start_operation, op.id))
+                await _guarded(op.id, partial(self._start_operation, op))
 
-    async def _start_operation(self, operation_id: str) -> None:
-        await start_operation(self._client, operation_id, task_queue=self._task_queue)
+    async def _start_operation(self, op: Operation) -> None:
+        await start_operation(
+            self._client,
+            op.id,
+            task_queue=self._task_queue,
+            verb=op.verb.value,
+            public_url=self._public_url,
+        )
 
     async def erase_broken_off(self) -> None:
         async with self._archive.reading() as connection:
@@ -231,6 +255,13 @@ class Reconciler:
             async with self._archive.writing() as connection:
                 more = await erase_old(connection, self._now, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE
 
+    async def forget_webhook_deliveries(self) -> None:
+        """Old lines of their logs; in small commits."""
+        before, more = self._now - DELIVERIES_KEPT, True
+        while more:
+            async with self._archive.writing() as connection:
+                more = await erase_deliveries(connection, before, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE
+
     async def _in_states(self, *states: BulkState) -> list[str]:
         async with self._archive.reading() as connection:
             return await reads.bulk_sends_under_way(connection, states)
@@ -240,4 +271,4 @@ async def _guarded(what: str, do: Callable[[], Awaitable[object]]) -> None:
     try:
         await do()
     except Exception as error:  # noqa: BLE001  one send's trouble must not keep the others waiting
-        log.warning("reconciling %s failed, tried again soon: %s", what, type(error).__name__)
+        log.not_reconciled(what, error)

@@ -16,10 +16,11 @@ from workflows.schedules import next_times, put_schedule, remove_schedule
 class ScheduleKeeper:
     """Any number may be at work at once: whoever comes last has read the row after the others' changes."""
 
-    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str, public_url: str = "") -> None:
         self._archive = archive
         self._client = client
         self._task_queue = task_queue
+        self._public_url = public_url
 
     async def tell(self, schedule_id: str) -> Schedule:
         """Have Temporal know it as the archive does; again when it was changed meanwhile. Raises RPCError."""
@@ -42,6 +43,7 @@ class ScheduleKeeper:
             name=found.name,
             paused=(found.reason or "paused") if found.state is ScheduleState.PAUSED else None,
             task_queue=self._task_queue,
+            public_url=self._public_url,
         )
 
     async def restore(self, schedule_id: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from api.dependencies import Parts
@@ -19,10 +18,9 @@ from postwerk.archive.ids import bulk_id_at, new_id
 from postwerk.archive.schedules import Schedule
 from postwerk.contracts.schedules import ScheduleState
 from postwerk.errors import InvalidRequest
+from postwerk.observe import log
 from postwerk.rules.recipients import check_name
 from workflows.schedules import fire_by_hand
-
-log = logging.getLogger("postwerk.api")
 
 
 async def create(
@@ -128,11 +126,16 @@ async def trigger(parts: Parts, schedule_id: str, reason: str, actor: Actor) -> 
     """Raises NotFound, Unavailable: Temporal is away, and nothing is made later instead."""
     now = parts.now()
     async with parts.archive.reading() as connection:
-        await schedules.schedule(connection, schedule_id)
+        found = await schedules.schedule(connection, schedule_id)
     try:
         async with asyncio.timeout(PATIENCE):
             workflow_id = await fire_by_hand(
-                parts.client, schedule_id, now, task_queue=parts.config.task_queue
+                parts.client,
+                schedule_id,
+                now,
+                task_queue=parts.config.task_queue,
+                name=found.name,
+                public_url=parts.config.public_url,
             )
     except TEMPORAL_AWAY as error:
         raise Unavailable("Temporal is away, so no send is made of it; try again soon.") from error
@@ -149,4 +152,4 @@ async def _tell(parts: Parts, schedule_id: str) -> None:
         async with asyncio.timeout(PATIENCE):
             await parts.schedules.tell(schedule_id)
     except TEMPORAL_AWAY as error:
-        log.warning("temporal away: %s is left to the reconciler (%s)", schedule_id, type(error).__name__)
+        log.left_to_reconciler("schedule", schedule_id, error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from datetime import datetime, timedelta
 
@@ -22,11 +21,10 @@ from postwerk.archive.intake import INTAKE_SHARD, cancel_unstarted
 from postwerk.archive.plan import plan_batches
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import BulkSendInput
+from postwerk.observe import log
 from postwerk.rules.partition import SMALL_SEND
 from postwerk.rules.starting import start_order
 from workflows.client import cancel_bulk_send, hand_in, signal_bulk_send, start_send
-
-log = logging.getLogger("postwerk.api")
 
 PATIENCE = 3.0
 """Seconds a caller waits for Temporal; what is stored is accepted either way."""
@@ -43,12 +41,13 @@ _CANCELLED_AT_ONCE = 5
 
 
 class Starter:
-    """Brings what is in the archive to Temporal."""
+    """Brings what is in the archive to Temporal. `public_url` is for links in its Web UI."""
 
-    def __init__(self, archive: Archive, client: Client, task_queue: str) -> None:
+    def __init__(self, archive: Archive, client: Client, task_queue: str, public_url: str = "") -> None:
         self._archive = archive
         self._client = client
         self._task_queue = task_queue
+        self._public_url = public_url
         self._away_until = 0.0
         self._nobody_until = 0.0
         """No worker takes note of messages that wait for others; until then nobody is asked again."""
@@ -61,7 +60,13 @@ class Starter:
             return False
         try:
             async with asyncio.timeout(PATIENCE):
-                await start_send(self._client, order, task_queue=self._task_queue, name=name)
+                await start_send(
+                    self._client,
+                    order,
+                    task_queue=self._task_queue,
+                    name=name,
+                    public_url=self._public_url,
+                )
         except TEMPORAL_AWAY as error:
             self._away("start", order.bulk_id, error)
             return False
@@ -85,7 +90,7 @@ class Starter:
             return False
         try:
             async with asyncio.timeout(NOTICED_WITHIN):
-                await hand_in(self._client, arrival, task_queue=self._task_queue)
+                await hand_in(self._client, arrival, task_queue=self._task_queue, public_url=self._public_url)
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             self._unnoticed += 1
             if self._unnoticed >= NOBODY:
@@ -160,6 +165,4 @@ class Starter:
 
     def _away(self, what: str, bulk_id: str, error: BaseException) -> None:
         self._away_until = time.monotonic() + REST
-        log.warning(
-            "temporal away: %s of %s is left to the reconciler (%s)", what, bulk_id, type(error).__name__
-        )
+        log.left_to_reconciler(what, bulk_id, error)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from temporalio.client import Client
 
 from api.starting import TEMPORAL_AWAY
+from postwerk.observe import log
 from workflows.client import look_again
-
-log = logging.getLogger("postwerk.api")
 
 REST_KNOWN = 0.2
 """Seconds after which every worker knows that a rest has ended."""
@@ -53,8 +51,6 @@ class Waker:
         try:
             woken = await look_again(self._client, lane)
         except TEMPORAL_AWAY as error:
-            log.warning("temporal away: batches of lane %s are not woken (%s)", lane, type(error).__name__)
+            log.batches_not_woken(lane, error)
             return
-        log.info("lane %s: %d batches told to look again", lane, woken.told)
-        if woken.failed:
-            log.warning("lane %s: %d batches could not be woken", lane, woken.failed)
+        log.batches_woken(lane, woken.told, woken.failed)

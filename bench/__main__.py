@@ -1,6 +1,6 @@
 """How fast Postwerk sends, and how fast Postfix does beside it. The last line printed is JSON.
 
-python -m bench [all|send|postfix|single|size|bad-day|queue|page] [--recipients 10000] [--rounds 3]
+python -m bench [all|send|postfix|single|size|bad-day|queue|page|screens] [--recipients 10000] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench import bad_day, page, postfix, queue, send, signed, single, size
+from bench import bad_day, page, postfix, queue, screens, send, signed, single, size
 from bench.programs import Missing, need_programs
 from postwerk.errors import PostwerkError
 
@@ -24,7 +24,7 @@ def main() -> int:
     wanted = _arguments()
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        sink = ("smtp-sink",) if wanted.step not in ("bad-day", "queue", "page") else ()
+        sink = ("smtp-sink",) if wanted.step not in ("bad-day", "queue", "screens") else ()
         peer = ("postfix", "smtp-source") if wanted.step in ("all", "postfix") else ()
         need_programs(*sink, *peer)
         figures = STEPS[wanted.step](wanted)
@@ -51,7 +51,7 @@ def _arguments() -> argparse.Namespace:
         "--messages",
         type=int,
         default=1_000_000,
-        help="messages of the steps queue and page (default 1,000,000)",
+        help="messages of the steps queue, page and screens (default 1,000,000)",
     )
     parser.add_argument("--file", type=int, default=0, metavar="KB", help="goes along with --signed mails")
     parser.add_argument(
@@ -113,7 +113,11 @@ def measure_queue(wanted: argparse.Namespace) -> Figures:
 
 
 def measure_page(wanted: argparse.Namespace) -> Figures:
-    return page.measure(wanted.messages)
+    return page.measure(wanted.recipients, wanted.messages, wanted.rounds)
+
+
+def measure_screens(wanted: argparse.Namespace) -> Figures:
+    return screens.measure(wanted.messages)
 
 
 STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
@@ -125,6 +129,7 @@ STEPS: dict[str, Callable[[argparse.Namespace], Figures]] = {
     "bad-day": measure_bad_day,
     "queue": measure_queue,
     "page": measure_page,
+    "screens": measure_screens,
 }
 
 

@@ -11,7 +11,7 @@ import logging
 import statistics
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,7 @@ class SeededQueue:
     shape: str
     archive: Archive
     http: httpx2.AsyncClient
+    parts: Parts
     bulk_ids: list[str]
 
 
@@ -85,11 +86,11 @@ async def _measure_all(messages: int) -> Figures:
     return figures
 
 
-async def seeded_queues(messages: int) -> AsyncIterator[SeededQueue]:
-    """Each shape on each database, one at a time."""
+async def seeded_queues(messages: int, shapes: Iterable[str] = tuple(SHAPES)) -> AsyncIterator[SeededQueue]:
+    """Each of these shapes on each database, one at a time."""
     with workplace() as folder:
         async with _postgresql(folder) as database_for:
-            for shape in SHAPES:
+            for shape in shapes:
                 yielded = [
                     ("sqlite", f"sqlite+aiosqlite:///{folder}/{shape}.db"),
                     ("postgresql", await database_for(shape)),
@@ -104,13 +105,13 @@ async def _opened(database: str, url: str, shape: str, messages: int) -> AsyncIt
     archive = Archive(ArchiveConfig(url=url))
     await migrate(archive)
     bulk_ids = await seed(archive, SHAPES[shape], messages)
-    logging.getLogger("postwerk.api").setLevel(logging.ERROR)  # each order would say that Temporal is away
+    logging.getLogger("postwerk").setLevel(logging.ERROR)  # each order would say that Temporal is away
     # Only the archive is measured.
     nobody = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
     parts = Parts(archive, nobody, ApiConfig())
     transport = httpx2.ASGITransport(create_app(parts))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1/v1/", timeout=600) as http:
-        yield SeededQueue(database, shape, archive, http, list(bulk_ids))
+        yield SeededQueue(database, shape, archive, http, parts, list(bulk_ids))
     await parts.close()
     await archive.close()
 

@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Batches in the hands of one worker process at a time; the rest waits in Temporal."""
     concurrent_messages: int = Field(default=30, ge=1, le=5000)
     """Transactional messages in the hands of one worker process at a time, beside its batches."""
+    concurrent_webhooks: int = Field(default=100, ge=1, le=5000)
+    """Webhooks that one worker process serves at a time; beside its mail, and in slots of their own."""
     shutdown_seconds: float = Field(default=60.0, ge=1, le=3600)
     """How long a stopping worker lets running SMTP transactions finish."""
 
@@ -150,7 +152,25 @@ class Settings(BaseSettings):
     """A bulk send of which nothing moves for so long, though nothing keeps it waiting: bulk_send.stalled."""
     streams_per_key: int = Field(default=20, ge=1, le=10_000)
     """Streams of events that each API key may have open at once, per process of the API."""
+    webhook_allow_private: bool = False
+    """Webhooks may go to one's own networks, and without TLS; else to public addresses alone."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """How log lines look; auto: text on a terminal, JSON everywhere else."""
+    metrics_open: bool = False
+    """Whoever reaches the API may read GET /metrics without a key: numbers, and no address."""
+    worker_metrics_host: str = "127.0.0.1"
+    """Where workers and `postwerk inbound` serve their own metrics."""
+    worker_metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of a worker's /metrics; 0: none. Of several processes each takes the next one."""
+    inbound_metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the /metrics of `postwerk inbound`; 0: none."""
+    temporal_metrics_address: str = ""
+    """Where a worker serves the metrics of Temporal's SDK, as host:port; empty: nowhere."""
+    traces: Literal["", "otlp"] = ""
+    """Export traces by OTLP, as the OTEL_* variables say; empty: none. Needs the extra `otel`."""
+    traces_ratio: float = Field(default=0.01, ge=0, le=1)
+    """Share of a bulk send's SMTP transactions that have a span of their own."""
 
     def archive_config(self, durability: Literal["full", "normal"]) -> ArchiveConfig:
         return ArchiveConfig(url=self.database_url.get_secret_value(), durability=durability)
@@ -192,6 +212,17 @@ class Settings(BaseSettings):
             return parse_address(f"b@{self.bounce_domain.strip()}").rpartition("@")[2]
         except InvalidRequest as error:
             raise ConfigurationError(f"POSTWERK_BOUNCE_DOMAIN: {error.message}") from error
+
+    def temporal_metrics(self, number: int = 0) -> str:
+        """Where worker process `number` serves the SDK's metrics: each on the next port; empty: nowhere."""
+        if not self.temporal_metrics_address:
+            return ""
+        host, _, port = self.temporal_metrics_address.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) + number < 65536:
+            raise ConfigurationError(
+                "POSTWERK_TEMPORAL_METRICS_ADDRESS must be host:port, e.g. 127.0.0.1:9090"
+            )
+        return f"{host}:{int(port) + number}"
 
     def relay_rate_limit(self) -> Rate | None:
         try:

@@ -24,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
         SettleInput,
     )
     from postwerk.contracts.states import OPEN_STATES, MessageState
+    from workflows.batch_details import Standing
+    from workflows.captions import send_summary
     from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT, ONE_RUN
     from workflows.until import until
@@ -51,11 +53,11 @@ class Carrier:
         self,
         batch: BatchOrder,
         deadline: datetime,
-        show: Callable[[str], None],
+        show: Callable[[], None],
         manner: Manner = AS_CHILD,
         expires_at: datetime | None = None,
     ) -> None:
-        """`show` is told why it is held, in Markdown; or nothing."""
+        """`show` is called whenever `standing` is another one."""
         self._batch = batch
         self._deadline = deadline
         self._expires_at = expires_at
@@ -76,6 +78,9 @@ class Carrier:
         self._hurry = False
         self._runs = 0
         """Runs of the activity; each has its own id, since one just cancelled may still hold the last."""
+        self._run_began: datetime | None = None
+        self._counts: Counts | None = None
+        """How its messages stood when a run had ended by itself."""
 
     async def carry(self) -> Counts:
         """Answers how its messages stand in the end. A cancel is recorded, then raised again."""
@@ -91,10 +96,13 @@ class Carrier:
 
     def _is_done(self, counts: Counts) -> bool:
         """Nothing is open; or it goes on, until a later deadline or until something is released."""
+        self._counts = counts
         left = {state for state in OPEN_STATES if counts.states.get(state)}
         self._only_held = left == {MessageState.HELD}
         if left and not self._only_held:
             self._more_time = counts.more_time
+        self._run_began = None
+        self._show()
         return not left
 
     async def _wait_for_release(self) -> None:
@@ -118,6 +126,8 @@ class Carrier:
         """Run the activity; None when a signal stopped it and it is to be started again."""
         self._interrupt = False
         self._runs += 1
+        self._run_began = workflow.now()
+        self._show()
         if self._hurry:
             self._hurry = False
             await self._make_due()
@@ -148,8 +158,8 @@ class Carrier:
         return workflow.start_activity_method(
             DeliveryActivities.await_release,
             self._batch,
-            activity_id=f"{self._manner.runs}held-{self._runs}",
-            summary="all that is open is held",
+            activity_id=self._activity_id,
+            summary=f"batch {self._batch.number:,} · all that is open is held by itself",
             start_to_close_timeout=ARCHIVE_STEP,
             retry_policy=ACCIDENTS,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -167,8 +177,8 @@ class Carrier:
                 urgent=self._manner.urgent,
                 begins_at=self._manner.begins_at,
             ),
-            activity_id=f"{self._manner.runs}send-{self._runs}",
-            summary=f"{self._batch.lane}, {self._batch.messages} messages",
+            activity_id=self._activity_id,
+            summary=send_summary(self._batch, self._runs, deadline),
             start_to_close_timeout=ONE_RUN,
             schedule_to_close_timeout=max(deadline - workflow.now(), timedelta(seconds=1)),
             heartbeat_timeout=HEARTBEAT,
@@ -197,7 +207,7 @@ class Carrier:
         await workflow.execute_activity_method(
             DeliveryActivities.hurry_batch,
             self._batch,
-            summary="retry now",
+            summary=f"batch {self._batch.number:,} · retry now",
             start_to_close_timeout=ARCHIVE_STEP,
             retry_policy=ACCIDENTS,
         )
@@ -213,7 +223,7 @@ class Carrier:
                 deadline=None if for_good else own,
                 more_time=last - own,
             ),
-            summary=f"record {state.value}",
+            summary=f"batch {self._batch.number:,} · what is open ends {state.value}",
             start_to_close_timeout=ARCHIVE_STEP,
             retry_policy=ACCIDENTS,
             priority=Priority(priority_key=1),
@@ -225,7 +235,7 @@ class Carrier:
             return
         self._held = self._interrupt = True
         self._reason = signal.reason if signal else ""
-        self._show(f"**held** {self._reason}")
+        self._show()
 
     def release(self, signal: HoldSignal | None = None) -> None:
         """Go on. One that was not held may be sleeping all the same: it found its send paused."""
@@ -234,7 +244,7 @@ class Carrier:
         if not self._held and workflow.patched("release-wakes"):
             self._interrupt = True
         self._held = False
-        self._show("")
+        self._show()
 
     def retry_now(self, _signal: HoldSignal | None = None) -> None:
         """Do not wait for the next due time."""
@@ -250,14 +260,34 @@ class Carrier:
         """The end of its time has been changed for the whole send."""
         held = workflow.now() - self._held_since if self._held_since else timedelta(0)
         self._deadline = signal.deadline - held
+        self._show()
         if not self._held:
             self._interrupt = True
 
     def set_expiry(self, signal: ExpirySignal) -> None:
         """The moment at which it ends at the latest has been changed for the whole send."""
         self._expires_at = signal.expires_at
+        self._show()
         if not self._held:
             self._interrupt = True
+
+    def standing(self) -> Standing:
+        """For people who look at its workflow."""
+        return Standing(
+            batch=self._batch,
+            deadline=earlier(self._deadline, self._expires_at),
+            held_since=(self._held_since or workflow.now()) if self._held else None,
+            reason=self._reason,
+            runs=self._runs,
+            run_began=self._run_began,
+            only_held=self._only_held,
+            counts=self._counts,
+            activity_id=self._activity_id,
+        )
+
+    @property
+    def _activity_id(self) -> str:
+        return f"{self._manner.runs}{'held' if self._only_held else 'send'}-{self._runs}"
 
     def progress(self) -> dict[str, str | int]:
         """Where this batch stands; what each message came to is in the archive."""

@@ -10,12 +10,15 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.signalling import SignalActivities
+    from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
         BatchOrder,
+        ChildrenSignal,
         Counts,
         DeadlineSignal,
         DeliveryInput,
@@ -24,7 +27,9 @@ with workflow.unsafe.imports_passed_through():
         HoldSignal,
     )
     from postwerk.rules.partition import split_range
+    from workflows import captions, options
     from workflows.names import BULK_ID, LANE, delivery_workflow_id, expansion_workflow_id
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, HEARTBEAT
 
 Handle = workflow.ChildWorkflowHandle[Any, Counts]
 
@@ -52,6 +57,11 @@ class Children:
     @property
     def started(self) -> int:
         return len(self._handles)
+
+    @property
+    def is_held(self) -> bool:
+        """Those that start from now on are, too."""
+        return self._standing_hold is not None
 
     async def deliver(self, orders: Sequence[BatchOrder], deadline: datetime) -> None:
         """One Delivery for each batch; returns when all have ended."""
@@ -113,25 +123,29 @@ class Children:
         handle.cancel()
 
     async def _start_delivery(self, order: BatchOrder, deadline: datetime) -> Handle:
-        plural = "" if order.messages == 1 else "s"
+        deadline = self.deadline or deadline
+        caption = captions.of_batch(order, earlier(deadline, self.expires_at))
         return await workflow.start_child_workflow(
             "Delivery",
-            DeliveryInput(batch=order, deadline=self.deadline or deadline, expires_at=self.expires_at),
+            DeliveryInput(batch=order, deadline=deadline, expires_at=self.expires_at),
             id=delivery_workflow_id(order.bulk_id, order.number),
             result_type=Counts,
-            static_summary=f"{order.lane}, {order.messages} message{plural}",
+            static_summary=caption.summary,
+            static_details=caption.details,
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(BULK_ID, order.bulk_id), SearchAttributePair(LANE, order.lane)]
             ),
         )
 
     async def _start_expansion(self, order: ExpansionInput) -> Handle:
+        caption = captions.of_expansion(order)
         return await workflow.start_child_workflow(
             "Expansion",
             order,
             id=expansion_workflow_id(order.bulk_id, order.first, order.last),
             result_type=Counts,
-            static_summary=f"batches {order.first:,} to {order.last:,}",
+            static_summary=caption.summary,
+            static_details=caption.details,
             search_attributes=TypedSearchAttributes([SearchAttributePair(BULK_ID, order.bulk_id)]),
         )
 
@@ -156,8 +170,31 @@ class Children:
 
     async def signal(self, name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal) -> None:
         """Pass a signal down to every child that has not ended."""
-        await asyncio.gather(
-            *[self._signal_one(handle, name, signal) for handle in self._handles if not handle.done()]
+        running = [handle for handle in self._handles if not handle.done()]
+        if len(running) > options.TOLD_ONE_BY_ONE and workflow.patched("told-together"):
+            await self._tell_together(running, name, signal)
+        else:
+            await asyncio.gather(*[self._signal_one(handle, name, signal) for handle in running])
+
+    async def _tell_together(
+        self, handles: Sequence[Handle], name: str, signal: HoldSignal | DeadlineSignal | ExpirySignal
+    ) -> None:
+        """Two events each would fill the history: nobody says how often a send is held and released."""
+        ids = [handle.id for handle in handles]
+        parent = f"{ids[0].rpartition('/')[0]}/"
+        await workflow.execute_activity_method(
+            SignalActivities.tell_children,
+            ChildrenSignal(
+                parent=parent,
+                children=tuple(one.removeprefix(parent) for one in ids),
+                name=name,
+                body=signal.model_dump_json(),
+            ),
+            summary=f"{name.replace('_', ' ')}: tell {len(ids):,} children",
+            start_to_close_timeout=ARCHIVE_STEP,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=ACCIDENTS,
+            priority=Priority(priority_key=1),
         )
 
     async def _signal_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -21,11 +22,14 @@ from temporalio.common import (
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from postwerk.contracts.coalescing import Arrival, CoalesceInput
 from postwerk.contracts.orders import BulkSendInput, HoldSignal
 from postwerk.contracts.queue import OperationOrder
+from postwerk.contracts.webhooks import ReplayOrder, WebhookInput
+from workflows import captions
 from workflows.kinds import workflow_of
 from workflows.names import (
     LANE,
@@ -33,8 +37,12 @@ from workflows.names import (
     bulk_workflow_id,
     messages_queue,
     operation_workflow_id,
+    replay_workflow_id,
+    webhook_workflow_id,
+    webhooks_queue,
 )
 from workflows.options import MESSAGE_PRIORITY
+from workflows.tracing import plugins
 
 RPC_TIMEOUT = timedelta(seconds=10)
 """No caller of ours waits longer for Temporal: the archive holds what was accepted."""
@@ -42,21 +50,25 @@ WOKEN_AT_ONCE = 20
 """Signals under way at a time when thousands of batches are told of a change."""
 
 
-async def connect(*, lazy: bool = False) -> Client:
+async def connect(*, lazy: bool = False, runtime: Runtime | None = None) -> Client:
     """A client by TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and TEMPORAL_TLS_*.
 
     `lazy` connects at the first call: the API starts, and takes mail, while Temporal is away.
     """
     config = ClientConfig.load_client_connect_config()
-    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+    return await Client.connect(
+        **config, data_converter=pydantic_data_converter, lazy=lazy, runtime=runtime, plugins=plugins()
+    )
 
 
-async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, name: str = "") -> bool:
+async def start_send(
+    client: Client, order: BulkSendInput, *, task_queue: str, name: str = "", public_url: str = ""
+) -> bool:
     """Start the workflow of a stored send; False when it was started before. Raises RPCError.
 
     One that carries a later round is another run under the same id, when the former one has ended.
     """
-    kind = workflow_of(order, task_queue, name)
+    kind = workflow_of(order, task_queue, name, public_url)
     try:
         await client.start_workflow(
             kind.type,
@@ -70,7 +82,8 @@ async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, n
             if order.again
             else WorkflowIDConflictPolicy.USE_EXISTING,
             search_attributes=kind.search_attributes,
-            static_summary=kind.summary,
+            static_summary=kind.caption.summary,
+            static_details=kind.caption.details,
             priority=kind.priority,
             rpc_timeout=RPC_TIMEOUT,
         )
@@ -79,21 +92,22 @@ async def start_send(client: Client, order: BulkSendInput, *, task_queue: str, n
     return True
 
 
-async def hand_in(client: Client, arrival: Arrival, *, task_queue: str) -> None:
+async def hand_in(client: Client, arrival: Arrival, *, task_queue: str, public_url: str = "") -> None:
     """Tell the workflow of its key of a message that waits, and start that if none runs.
 
     Telling it twice is harmless. Raises RPCError, or WorkflowUpdateRPCTimeoutOrCancelledError: no worker
     took note within RPC_TIMEOUT.
     """
-    seconds = arrival.window.total_seconds()
+    caption = captions.of_coalescing(arrival, public_url)
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "Coalesce",
-        CoalesceInput(first=arrival),
+        CoalesceInput(first=arrival, public_url=public_url),
         id=arrival.workflow_id,
         task_queue=messages_queue(task_queue),
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"messages of one key coalesce for {seconds:g} s",
+        static_summary=caption.summary,
+        static_details=caption.details,
         priority=Priority(priority_key=MESSAGE_PRIORITY),
     )
     await client.execute_update_with_start_workflow(
@@ -106,18 +120,65 @@ async def hand_in(client: Client, arrival: Arrival, *, task_queue: str) -> None:
     )
 
 
-async def start_operation(client: Client, operation_id: str, *, task_queue: str) -> None:
+async def start_operation(
+    client: Client, operation_id: str, *, task_queue: str, verb: str = "", public_url: str = ""
+) -> None:
     """Have a stored operation carried out; harmless when that runs already. Raises RPCError."""
+    caption = captions.of_operation(operation_id, verb, public_url)
     await client.start_workflow(
         "Operation",
-        OperationOrder(operation_id=operation_id),
+        OperationOrder(operation_id=operation_id, public_url=public_url),
         id=operation_workflow_id(operation_id),
         task_queue=task_queue,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=caption.summary,
+        static_details=caption.details,
         priority=Priority(priority_key=1),
         rpc_timeout=RPC_TIMEOUT,
     )
+
+
+async def wake_webhook(client: Client, webhook_id: str, *, task_queue: str) -> None:
+    """Have its workflow look at once, and start it if none runs. Raises RPCError."""
+    await client.start_workflow(
+        "Webhook",
+        WebhookInput(webhook_id=webhook_id),
+        id=webhook_workflow_id(webhook_id),
+        task_queue=webhooks_queue(task_queue),
+        start_signal="wake",
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary="tells a receiver what happens",
+        rpc_timeout=RPC_TIMEOUT,
+    )
+
+
+async def start_replay(client: Client, replay_id: str, order: ReplayOrder, *, task_queue: str) -> str:
+    """Have events sent again, once; answers the id of the workflow. Raises RPCError."""
+    workflow_id = replay_workflow_id(order.webhook_id, replay_id)
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            "WebhookReplay",
+            order,
+            id=workflow_id,
+            task_queue=webhooks_queue(task_queue),
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary="sends events to a receiver again",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    return workflow_id
+
+
+async def webhook_runs(client: Client, webhook_id: str) -> bool:
+    """Whether its workflow does. Raises RPCError."""
+    try:
+        handle = client.get_workflow_handle(webhook_workflow_id(webhook_id))
+        found = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return found.status is WorkflowExecutionStatus.RUNNING
 
 
 async def signal_bulk_send(client: Client, bulk_id: str, name: str, signal: BaseModel) -> bool:

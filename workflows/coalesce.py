@@ -12,8 +12,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.coalescing import CoalescingActivities
     from postwerk.contracts.coalescing import Arrival, CoalesceInput, WindowEnd, WindowOrder
     from workflows.kinds import workflow_of
+    from workflows.long_histories import is_long
+    from workflows.markdown import moment, number
     from workflows.names import bulk_workflow_id
     from workflows.options import ACCIDENTS, QUICK_STEP
+    from workflows.told import ARRIVE
 
 
 @workflow.defn
@@ -31,6 +34,7 @@ class Coalesce:
         self._known: set[str] = set()
         self._waiting = order.waiting
         self._rank = order.rank
+        self._public_url = order.public_url
         self._take(order.first)
 
     @workflow.run
@@ -50,7 +54,7 @@ class Coalesce:
             await workflow.wait_condition(workflow.all_handlers_finished)
         return folded
 
-    @workflow.update
+    @workflow.update(description=ARRIVE)
     def arrive(self, arrival: Arrival) -> datetime:
         """Another message of the key; answers when its window ends. Telling it twice is harmless."""
         self._take(arrival)
@@ -71,7 +75,7 @@ class Coalesce:
         while (left := opener.ends - workflow.now()) > timedelta(0):
             try:
                 await workflow.wait_condition(
-                    lambda first=opener: self._opener != first or self._grew_long(),  # type: ignore[misc]
+                    lambda first=opener: self._opener != first or is_long(),  # type: ignore[misc]
                     timeout=left,
                     timeout_summary="the window ends",
                 )
@@ -79,16 +83,17 @@ class Coalesce:
                 break
             assert self._opener is not None
             opener = self._opener
-            if self._grew_long():
+            if is_long():
                 self._go_on_afresh(opener)
         return opener
 
-    def _grew_long(self) -> bool:
-        return workflow.info().is_continue_as_new_suggested()
-
     def _go_on_afresh(self, opener: Arrival) -> None:
         """Thousands have arrived: the next run needs to know of the first one only."""
-        workflow.continue_as_new(CoalesceInput(first=opener, waiting=self._waiting - 1, rank=self._rank))
+        workflow.continue_as_new(
+            CoalesceInput(
+                first=opener, waiting=self._waiting - 1, rank=self._rank, public_url=self._public_url
+            )
+        )
 
     async def _end_window(self, opener: Arrival) -> WindowEnd:
         return await workflow.execute_activity_method(
@@ -102,7 +107,7 @@ class Coalesce:
     async def _start(self, end: WindowEnd) -> None:
         """The message goes its own way from here; the reconciler may have been quicker."""
         assert end.send is not None
-        kind = workflow_of(end.send, workflow.info().task_queue, end.name)
+        kind = workflow_of(end.send, workflow.info().task_queue, end.name, self._public_url)
         try:
             await workflow.start_child_workflow(
                 kind.type,
@@ -111,7 +116,8 @@ class Coalesce:
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 search_attributes=kind.search_attributes,
-                static_summary=kind.summary,
+                static_summary=kind.caption.summary,
+                static_details=kind.caption.details,
                 priority=kind.priority,
             )
         except WorkflowAlreadyStartedError:
@@ -119,8 +125,7 @@ class Coalesce:
 
     def _show(self) -> None:
         assert self._opener is not None
-        plural = "s" if self._waiting != 1 else ""
         workflow.set_current_details(
-            f"**{self._waiting:,} message{plural} waiting** · highest rank {self._rank} "
-            f"· the window ends {self._opener.ends:%Y-%m-%d %H:%M:%S} UTC"
+            f"**{number(self._waiting, 'message')} waiting** · highest rank {self._rank} "
+            f"· the window ends {moment(self._opener.ends)}"
         )

@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.bulks import BulkActivities
+    from postwerk.contracts.options import earlier
     from postwerk.contracts.orders import (
         Counts,
         DeadlineSignal,
@@ -17,6 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.children import Children
     from workflows.heard import Heard
     from workflows.options import ACCIDENTS, ARCHIVE_STEP
+    from workflows.progress import knot_details
+    from workflows.told import HOLD, LOOK_AGAIN, PROGRESS, RELEASE, RETRY_NOW, SET_DEADLINE, SET_EXPIRY
 
 
 @workflow.defn
@@ -46,14 +49,23 @@ class Expansion:
         return self._children.counts
 
     def _show(self) -> None:
-        workflow.set_current_details(f"{self._children.done} of {self._children.started} children done")
+        workflow.set_current_details(
+            knot_details(
+                done=self._children.done,
+                started=self._children.started,
+                lost=self._children.lost,
+                counts=self._children.counts,
+                deadline=earlier(self._children.deadline or self._order.deadline, self._children.expires_at),
+                held=self._children.is_held,
+            )
+        )
 
-    @workflow.signal
+    @workflow.signal(description=HOLD)
     async def hold(self, signal: HoldSignal | None = None) -> None:
         if self._heard.is_news(signal):
             await self._children.hold(signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=RELEASE)
     async def release(self, signal: HoldSignal | None = None) -> None:
         if not self._heard.is_news(signal):
             return
@@ -61,25 +73,25 @@ class Expansion:
             self._children.deadline = signal.deadline
         await self._children.release(signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=RETRY_NOW)
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("retry_now", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=LOOK_AGAIN)
     async def look_again(self, signal: HoldSignal | None = None) -> None:
         await self._children.signal("look_again", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=SET_DEADLINE)
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         self._children.deadline = signal.deadline
         await self._children.signal("set_deadline", signal)
 
-    @workflow.signal
+    @workflow.signal(description=SET_EXPIRY)
     async def set_expiry(self, signal: ExpirySignal) -> None:
         self._children.expires_at = signal.expires_at
         await self._children.signal("set_expiry", signal)
 
-    @workflow.query
+    @workflow.query(description=PROGRESS)
     def progress(self) -> dict[str, int]:
         return {
             "first_batch": self._order.first,

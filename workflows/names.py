@@ -9,6 +9,8 @@ from postwerk.contracts.workflow_ids import (
     delivery_workflow_id,
     expansion_workflow_id,
     operation_workflow_id,
+    replay_workflow_id,
+    webhook_workflow_id,
 )
 
 __all__ = [
@@ -21,6 +23,9 @@ __all__ = [
     "expansion_workflow_id",
     "messages_queue",
     "operation_workflow_id",
+    "replay_workflow_id",
+    "webhook_workflow_id",
+    "webhooks_queue",
 ]
 
 
@@ -30,6 +35,11 @@ _MESSAGES = "-messages"
 def messages_queue(task_queue: str) -> str:
     """Transactional messages have a task queue and slots of their own: they wait behind no bulk send."""
     return task_queue if task_queue.endswith(_MESSAGES) else task_queue + _MESSAGES
+
+
+def webhooks_queue(task_queue: str) -> str:
+    """Webhooks have slots of their own: a receiver that hangs takes none of those that carry mail."""
+    return f"{task_queue}-webhooks"
 
 
 BULK_ID = SearchAttributeKey.for_keyword("BulkId")

@@ -7,17 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import (
-    Priority,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from activities.operations import OperationActivities
-    from postwerk.contracts.queue import NextRun, OperationOrder
+    from postwerk.contracts.queue import Account, NextRun, OperationOrder
     from workflows.kinds import workflow_of
     from workflows.names import bulk_workflow_id
+    from workflows.operation_details import operation_details
     from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, HEARTBEAT
 
 OLD_RUN_ENDS = timedelta(seconds=1)
@@ -31,10 +29,28 @@ class Operation:
 
     @workflow.run
     async def run(self, order: OperationOrder) -> int:
+        self._show("changes messages", None)
         changed: int = await self._walk(OperationActivities.carry_out_operation, order, "change messages")
-        for bulk_id in await self._walk(OperationActivities.tell_batches, order, "tell batches"):
-            await self._start_again(bulk_id)
+        account = await self._account(order) if workflow.patched("account") else None
+        self._show("tells the batches that sleep", account)
+        grown = await self._walk(OperationActivities.tell_batches, order, "tell batches that sleep")
+        for bulk_id in grown:
+            self._show(f"starts {bulk_id} again", account)
+            await self._start_again(bulk_id, order.public_url)
+        self._show("done", account)
         return changed
+
+    async def _account(self, order: OperationOrder) -> Account:
+        """For its details; it stands in the archive."""
+        return await workflow.execute_local_activity_method(
+            OperationActivities.account_of,
+            order.operation_id,
+            summary="what it has changed",
+            start_to_close_timeout=ARCHIVE_STEP,
+        )
+
+    def _show(self, now: str, account: Account | None) -> None:
+        workflow.set_current_details(operation_details(now, workflow.now(), account))
 
     async def _walk(
         self, activity: Callable[[Any, Any], Awaitable[Any]], argument: object, summary: str
@@ -49,7 +65,7 @@ class Operation:
             priority=Priority(priority_key=1),
         )
 
-    async def _start_again(self, bulk_id: str) -> None:
+    async def _start_again(self, bulk_id: str, public_url: str) -> None:
         """A send that had ended gets another run; the former one may still be telling of its end."""
         for _ in range(OLD_RUN_LOOKS):
             run: NextRun | None = await workflow.execute_activity_method(
@@ -60,13 +76,13 @@ class Operation:
                 retry_policy=ACCIDENTS,
                 priority=Priority(priority_key=1),
             )
-            if run is None or await _started(run):
+            if run is None or await _started(run, public_url):
                 return
             await workflow.sleep(OLD_RUN_ENDS, summary="the former run ends")
 
 
-async def _started(run: NextRun) -> bool:
-    kind = workflow_of(run.order, workflow.info().task_queue, run.name)
+async def _started(run: NextRun, public_url: str) -> bool:
+    kind = workflow_of(run.order, workflow.info().task_queue, run.name, public_url)
     try:
         await workflow.start_child_workflow(
             kind.type,
@@ -76,7 +92,8 @@ async def _started(run: NextRun) -> bool:
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             search_attributes=kind.search_attributes,
-            static_summary=kind.summary,
+            static_summary=kind.caption.summary,
+            static_details=kind.caption.details,
             priority=kind.priority,
         )
     except WorkflowAlreadyStartedError:

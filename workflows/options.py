@@ -33,6 +33,10 @@ BULK_PRIORITY = 3
 """Of a bulk send's tasks."""
 AT_ONCE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=2)
 """A step beside the workflow, in its own worker; if that fails it is done like any other."""
+LONG_HISTORY = 1500
+"""Events after which a workflow that can go on in a new run does so; none is to have more than 2,000."""
+TOLD_ONE_BY_ONE = 20
+"""Up to so many children are signalled by their parent itself, which costs its history two events each."""
 FIRST_LOOK = timedelta(seconds=2)
 LAST_LOOK = timedelta(hours=6)
 """Live details are read after 2, 4, 8 ... seconds, then every 6 hours: 30 looks in five days."""

@@ -58,7 +58,7 @@ class OwnBatches:
     async def _carry(self, order: BatchOrder, deadline: datetime) -> None:
         runs = f"{order.number}-" if order.number > 1 else ""
         manner = Manner(urgent=True, begins_at=self._begins_at, runs=runs)
-        carrier = Carrier(order, deadline, lambda _words: self.changed(), manner, self.expires_at)
+        carrier = Carrier(order, deadline, lambda: self.changed(), manner, expires_at=self.expires_at)
         self._carriers.append(carrier)
         if self._held is not None:
             carrier.hold(self._held)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from temporalio import workflow
-from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from activities.recurring import RecurringActivities
     from postwerk.contracts.queue import NextRun
     from postwerk.contracts.schedules import Firing, ModelCopy, RecurringInput
-    from workflows.names import BULK_ID, BULK_STATE, bulk_workflow_id
-    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, BULK_PRIORITY, HEARTBEAT
+    from workflows.kinds import workflow_of
+    from workflows.markdown import number
+    from workflows.names import bulk_workflow_id
+    from workflows.options import ACCIDENTS, ARCHIVE_STEP, ARCHIVE_WALK, HEARTBEAT
 
 _PLANNED_FOR = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 """Temporal's Schedules say by it which of their times it is, however late it begins."""
@@ -36,7 +38,9 @@ class Recurring:
             retry_policy=ACCIDENTS,
         )
         if copy is None:
+            workflow.set_current_details("**nothing made**: the schedule is paused or deleted by now")
             return ""
+        workflow.set_current_details(f"makes the bulk send `{copy.bulk_id}` of its model")
         run: NextRun = await workflow.execute_activity_method(
             RecurringActivities.copy_model,
             copy,
@@ -45,7 +49,11 @@ class Recurring:
             heartbeat_timeout=HEARTBEAT,
             retry_policy=ACCIDENTS,
         )
-        await _start(run)
+        await _start(run, order.public_url)
+        workflow.set_current_details(
+            f"**made** the bulk send `{copy.bulk_id}`, {number(run.order.messages, 'recipient')}: "
+            f"workflow `{bulk_workflow_id(copy.bulk_id)}`"
+        )
         return copy.bulk_id
 
 
@@ -53,21 +61,19 @@ def _planned_for() -> datetime:
     return workflow.info().typed_search_attributes.get(_PLANNED_FOR) or workflow.info().start_time
 
 
-async def _start(run: NextRun) -> None:
+async def _start(run: NextRun, public_url: str) -> None:
     """It lives on by itself; the reconciler may have been quicker."""
-    title = f"{run.name} · " if run.name else ""
-    messages = run.order.messages
+    kind = workflow_of(run.order, workflow.info().task_queue, run.name, public_url)
     try:
         await workflow.start_child_workflow(
-            "BulkSend",
+            kind.type,
             run.order,
             id=bulk_workflow_id(run.order.bulk_id),
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-            search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(BULK_ID, run.order.bulk_id), SearchAttributePair(BULK_STATE, "running")]
-            ),
-            static_summary=f"{title}{messages:,} message{'s' * (messages != 1)}"[:200],
-            priority=Priority(priority_key=BULK_PRIORITY, fairness_key=run.order.bulk_id),
+            search_attributes=kind.search_attributes,
+            static_summary=kind.caption.summary,
+            static_details=kind.caption.details,
+            priority=kind.priority,
         )
     except WorkflowAlreadyStartedError:
         workflow.logger.info("bulk send %s runs already", run.order.bulk_id)

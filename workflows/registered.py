@@ -10,8 +10,12 @@ from workflows.expansion import Expansion
 from workflows.message import Message
 from workflows.operation import Operation
 from workflows.recurring import Recurring
+from workflows.webhook import Webhook
+from workflows.webhook_replay import WebhookReplay
 
 BULK_WORKFLOWS = [BulkSend, Expansion, Delivery, Operation, Recurring]
 MESSAGE_WORKFLOWS = [Message, Coalesce]
 """On the task queue of transactional messages."""
-WORKFLOWS = [*BULK_WORKFLOWS, *MESSAGE_WORKFLOWS]
+WEBHOOK_WORKFLOWS = [Webhook, WebhookReplay]
+"""On the task queue of webhooks."""
+WORKFLOWS = [*BULK_WORKFLOWS, *MESSAGE_WORKFLOWS, *WEBHOOK_WORKFLOWS]

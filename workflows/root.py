@@ -23,11 +23,13 @@ with workflow.unsafe.imports_passed_through():
         Plan,
     )
     from postwerk.contracts.states import BulkState
-    from workflows import bulk_steps
+    from workflows import bulk_steps, told
     from workflows.bulk_steps import Step
     from workflows.carriers import Carriers
+    from workflows.looking import Looking
+    from workflows.markdown import number
     from workflows.names import BULK_STATE
-    from workflows.options import ANOTHER_LOOK, ARCHIVE_STEP, FIRST_LOOK, LAST_LOOK
+    from workflows.options import ANOTHER_LOOK
     from workflows.progress import Progress, details, together
     from workflows.telling import Telling
     from workflows.until import until
@@ -51,7 +53,6 @@ class Root:
         self._lasts = order.deadline
         self._deadline = (self._send_at or workflow.now()) + order.deadline
         self._expires_at = order.expires_at
-        self._counts = Counts()
         self._batches = 0
         """Carried so far, by this run and by former ones."""
         self._carried: list[asyncio.Task[None]] = []
@@ -68,8 +69,8 @@ class Root:
         self._children = carriers
         carriers.changed = self._show
         carriers.expires_at = order.expires_at
-        self._looking: asyncio.Task[None] | None = None
         self._telling = Telling(order)
+        self._looking = Looking(order.bulk_id, order.messages, self._show, self._telling.of_failures)
         self._held_since: datetime | None = None
         self._turn = asyncio.Lock()
         """One change of state at a time: they take effect in the order they came."""
@@ -88,8 +89,7 @@ class Root:
             raise
         finally:
             self._telling.stop()
-            if self._looking is not None:
-                self._looking.cancel()
+            self._looking.stop()
 
     async def _carry(self, order: BulkSendInput) -> Counts:
         """Carry, and close; unless it cannot be closed since there is more to carry meanwhile."""
@@ -120,7 +120,11 @@ class Root:
     async def _wait_for_more(self) -> None:
         """Messages are being started again just now: whoever does it tells us, and if not we look."""
         with suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self._told_of_more, timeout=ANOTHER_LOOK)
+            await workflow.wait_condition(
+                lambda: self._told_of_more,
+                timeout=ANOTHER_LOOK,
+                timeout_summary="failed messages are being started again",
+            )
         if not self._told_of_more:
             self._carried.append(asyncio.create_task(self._carry_rest()))
 
@@ -139,7 +143,9 @@ class Root:
         plan = await self._plan(order)
         self._batches = plan.batches
         self._nobody_left = plan.batches < order.first_batch
-        await until(lambda: self._state is not BulkState.PAUSED, lambda: self._expires_at)
+        await until(
+            lambda: self._state is not BulkState.PAUSED, lambda: self._expires_at, "held until it expires"
+        )
         if self._state is BulkState.CANCELLING and workflow.patched("cancelled-starts-nobody"):
             await workflow.wait_condition(lambda: False)  # its cancel is on the way
         if plan.batches > len(plan.orders) or order.first_batch > 1:
@@ -171,7 +177,9 @@ class Root:
         """
         state = None
         while state is None:
-            await until(lambda: False, self._beginning, f"scheduled: {self._order.messages:,} messages")
+            await until(
+                lambda: False, self._beginning, f"begins: {number(self._order.messages, 'recipient')}"
+            )
             async with self._turn:
                 if not self._is_time():
                     continue
@@ -199,7 +207,7 @@ class Root:
             await self._step(BulkActivities.release_bulk, "release", deadline=True)
         elif state == BulkState.PAUSED and not (self._heard_hold and workflow.patched("hold-was-heard")):
             await self.hold()
-        self._looking = asyncio.create_task(self._look_now_and_then())
+        self._looking.begin()
 
     async def _plan(self, order: BulkSendInput) -> Plan:
         if order.batches is not None:
@@ -225,7 +233,7 @@ class Root:
         """What is still open gets its final state, unless there is more to carry; answers the counters."""
         completed = state is BulkState.COMPLETED
         await workflow.wait_condition(workflow.all_handlers_finished)
-        self._counts = await self._close_by(
+        counts = await self._close_by(
             BulkOrder(
                 bulk_id=self._order.bulk_id,
                 now=workflow.now(),
@@ -233,9 +241,10 @@ class Root:
                 batches=self._batches if completed else None,
             )
         )
-        if self._counts.is_closed:
+        self._looking.end(counts)
+        if counts.is_closed:
             self._set_state(state, self._reason)
-        return self._counts
+        return counts
 
     async def _close_by(self, order: BulkOrder) -> Counts:
         return await bulk_steps.close(order)
@@ -261,28 +270,19 @@ class Root:
         workflow.upsert_search_attributes([BULK_STATE.value_set(state.value)])
         self._show()
 
-    async def _look_now_and_then(self) -> None:
-        wait = FIRST_LOOK
-        while True:
-            await workflow.sleep(wait, summary="look at the counters")
-            self._counts = await workflow.execute_local_activity_method(
-                BulkActivities.progress_of, self._order.bulk_id, start_to_close_timeout=ARCHIVE_STEP
-            )
-            self._show()
-            await self._telling.of_failures(self._counts)
-            wait = min(wait * 2, LAST_LOOK)
-
     def _show(self) -> None:
-        workflow.set_current_details(details(self.progress()))
+        begins_at = self._send_at if self._is_to_begin else None
+        moments = self._looking.moments(begins_at=begins_at, held_since=self._held_since)
+        workflow.set_current_details(details(self.progress(), moments))
 
-    @workflow.query
+    @workflow.query(description=told.PROGRESS)
     def progress(self) -> Progress:
         return Progress(
             bulk_id=self._order.bulk_id,
             state=self._state,
             reason=self._reason,
             messages=self._order.messages,
-            counts=together(self._counts),
+            counts=together(self._looking.counts),
             batches=self._batches,
             children=self._children.started,
             children_done=self._children.done,
@@ -290,7 +290,7 @@ class Root:
             deadline=self._ends_at,
         )
 
-    @workflow.signal
+    @workflow.signal(description=told.HOLD)
     async def hold(self, signal: HoldSignal | None = None) -> None:
         """Stop sending at once; the deadline's clock stands still until release."""
         self._heard_hold = self._heard_hold or signal is None or not signal.if_paused
@@ -312,7 +312,7 @@ class Root:
             return True
         return bool(await self._step(BulkActivities.is_paused, "still paused?"))
 
-    @workflow.signal
+    @workflow.signal(description=told.RELEASE)
     async def release(self, signal: HoldSignal | None = None) -> None:
         async with self._turn:
             if self._is_to_begin:
@@ -345,21 +345,21 @@ class Root:
     def _begin_at(self, moment: datetime) -> None:
         self._send_at, self._deadline = moment, moment + self._lasts
 
-    @workflow.signal
+    @workflow.signal(description=told.RETRY_NOW)
     async def retry_now(self, signal: HoldSignal | None = None) -> None:
         """What is deferred is tried at once."""
         async with self._turn:
             if self._state is BulkState.RUNNING:
                 await self._children.signal("retry_now", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.LOOK_AGAIN)
     async def look_again(self, signal: HoldSignal | None = None) -> None:
         """Lanes or relay have changed: who sleeps because of them asks anew."""
         async with self._turn:
             if self._state is BulkState.RUNNING:
                 await self._children.signal("look_again", signal or HoldSignal())
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_DEADLINE)
     async def set_deadline(self, signal: DeadlineSignal) -> None:
         """Its time ends then, if it is not paused; the clock of a paused one stands still."""
         async with self._turn:
@@ -375,7 +375,7 @@ class Root:
             await self._step(BulkActivities.set_deadline, "set the deadline", deadline=True)
             await self._children.signal("set_deadline", signal)
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_EXPIRY)
     async def set_expiry(self, signal: ExpirySignal) -> None:
         """Its time ends then at the latest, held or not."""
         async with self._turn:
@@ -383,7 +383,7 @@ class Root:
             await self._step(BulkActivities.set_deadline, "set when it expires", deadline=True)
             await self._children.signal("set_expiry", signal)
 
-    @workflow.signal
+    @workflow.signal(description=told.SET_BEGINNING)
     async def set_beginning(self, signal: BeginningSignal) -> None:
         """When it begins, if it has not begun yet; its deadline moves along."""
         async with self._turn:
@@ -391,7 +391,7 @@ class Root:
                 self._begin_at(signal.send_at or workflow.now())
                 await self._step(BulkActivities.set_beginning, "set the beginning", deadline=True)
 
-    @workflow.signal
+    @workflow.signal(description=told.CARRY_MORE)
     def carry_more(self, _signal: HoldSignal | None = None) -> None:
         """Failed messages were started again: there are more batches than were planned."""
         if self._state is BulkState.CANCELLING and workflow.patched("cancelled-carries-no-more"):

@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from postwerk.contracts.schedules import RecurringInput, ScheduleSpec
 from postwerk.contracts.workflow_ids import firing_workflow_id, temporal_schedule_id
+from workflows import captions
 from workflows.client import RPC_TIMEOUT
 from workflows.options import BULK_PRIORITY
 
@@ -33,10 +34,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def put_schedule(
-    client: Client, schedule_id: str, spec: ScheduleSpec, *, name: str, paused: str | None, task_queue: str
+    client: Client,
+    schedule_id: str,
+    spec: ScheduleSpec,
+    *,
+    name: str,
+    paused: str | None,
+    task_queue: str,
+    public_url: str = "",
 ) -> None:
     """Have it so, whether it was there or not; `paused`: why, None if it is active. Raises RPCError."""
-    wanted = _schedule(schedule_id, spec, name, paused, task_queue)
+    caption = captions.of_schedule(schedule_id, name, public_url)
+    order = RecurringInput(schedule_id=schedule_id, public_url=public_url)
+    wanted = _schedule(order, spec, caption, paused, task_queue)
     try:
         await client.create_schedule(temporal_schedule_id(schedule_id), wanted, rpc_timeout=RPC_TIMEOUT)
     except ScheduleAlreadyRunningError:
@@ -69,17 +79,22 @@ async def next_times(client: Client, schedule_id: str) -> list[datetime] | None:
     return list(found.info.next_action_times)[:NEXT_TIMES]
 
 
-async def fire_by_hand(client: Client, schedule_id: str, at: datetime, *, task_queue: str) -> str:
+async def fire_by_hand(
+    client: Client, schedule_id: str, at: datetime, *, task_queue: str, name: str = "", public_url: str = ""
+) -> str:
     """Make one send of it now, also while it is paused; answers the workflow's id. Raises RPCError."""
     workflow_id = firing_workflow_id(schedule_id, at)
+    caption = captions.of_schedule(schedule_id, name, public_url)
     try:
         await client.start_workflow(
             "Recurring",
-            RecurringInput(schedule_id=schedule_id, at=at),
+            RecurringInput(schedule_id=schedule_id, at=at, public_url=public_url),
             id=workflow_id,
             task_queue=task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=caption.summary,
+            static_details=caption.details,
             priority=Priority(priority_key=1),
             rpc_timeout=RPC_TIMEOUT,
         )
@@ -89,15 +104,16 @@ async def fire_by_hand(client: Client, schedule_id: str, at: datetime, *, task_q
 
 
 def _schedule(
-    schedule_id: str, spec: ScheduleSpec, name: str, paused: str | None, task_queue: str
+    order: RecurringInput, spec: ScheduleSpec, caption: captions.Caption, paused: str | None, task_queue: str
 ) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
             "Recurring",
-            RecurringInput(schedule_id=schedule_id),
-            id=firing_workflow_id(schedule_id),
+            order,
+            id=firing_workflow_id(order.schedule_id),
             task_queue=task_queue,
-            static_summary=name or None,
+            static_summary=caption.summary,
+            static_details=caption.details,
             priority=Priority(priority_key=BULK_PRIORITY),
         ),
         spec=_spec(spec),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.page.words import clock, number
-from postwerk.archive.curves import Mark
+from postwerk.archive.marks import Mark
 from postwerk.rules.curves import Span, Tallies, begin_of, curve
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -98,7 +98,7 @@ def _line(name: str, values: Sequence[float], top: float) -> Line:
     wide = WIDTH / len(values)
     places = [f"{(i + 0.5) * wide:.1f},{HEIGHT * (1 - value / top):.1f}" for i, value in enumerate(values)]
     area = " ".join([f"{0.5 * wide:.1f},{HEIGHT}", *places, f"{WIDTH - 0.5 * wide:.1f},{HEIGHT}"])
-    return Line(name, " ".join(places), area, number(round(values[-2] if len(values) > 1 else values[-1], 1)))
+    return Line(name, " ".join(places), area, number(round(values[-1], 1)))
 
 
 def _columns(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from api.page import words
 from postwerk.archive.engine import Archive
 from postwerk.archive.failures import LOOKED_AT, FailedReply, Replies, failed_replies
 from postwerk.rules.reply_patterns import Kind, Repeated, added_up, pattern_of
@@ -71,7 +72,7 @@ class FailureMemory:
 
     def _add(self, reply: FailedReply) -> None:
         minute = self._minutes.setdefault(_minute(reply.at), {})
-        said = f"{reply.enhanced} {reply.text}" if reply.enhanced else reply.text
+        said = f"{reply.enhanced or ''} {words.said(reply.text, reply.enhanced)}".strip()
         kind = Kind(reply.code, reply.reason, pattern_of(said))
         if kind not in minute and len(minute) >= _MOST_KINDS:
             kind = _OTHERS

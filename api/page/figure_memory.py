@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from postwerk.archive.engine import Archive
-from postwerk.archive.queue_figures import QueueFigures, queue_figures
+from postwerk.archive.queue_totals import QueueTotals, queue_totals
 from postwerk.contracts.states import MessageState
 
 log = logging.getLogger("postwerk.page")
@@ -57,12 +57,12 @@ class FigureMemory:
         while True:
             try:
                 async with self._archive.reading() as connection:
-                    self._samples.append(sample_of(await queue_figures(connection), self._now()))
+                    self._samples.append(sample_of(await queue_totals(connection), self._now()))
             except (SQLAlchemyError, OSError, TimeoutError) as error:
                 log.warning("the queue's figures are not known: %s", type(error).__name__)
             await asyncio.sleep(EVERY_SECONDS)
 
 
-def sample_of(figures: QueueFigures, now: datetime) -> Sample:
+def sample_of(figures: QueueTotals, now: datetime) -> Sample:
     age = (now - figures.oldest_at).total_seconds() if figures.oldest_at else 0
     return Sample(figures.total, figures.states[MessageState.DEFERRED], max(0, int(age)))

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from api.page.chart import sparkline
 from api.page.figure_memory import Sample, sample_of
 from api.page.words import number, percent, span
-from postwerk.archive.queue_figures import QueueFigures
+from postwerk.archive.queue_totals import QueueTotals
 from postwerk.contracts.states import MessageState
 from postwerk.rules.curves import SPANS, Tallies, curve, last_minute, total
 
@@ -32,15 +32,15 @@ class Figure:
     kind: str = ""
 
 
-def figures(queue: QueueFigures, tallies: Tallies, samples: Sequence[Sample], now: datetime) -> list[Figure]:
+def figures(queue: QueueTotals, tallies: Tallies, samples: Sequence[Sample], now: datetime) -> list[Figure]:
     """Delivered, queued, deferred, bounced, complained, oldest."""
     past = [*samples, sample_of(queue, now)]
     return [
         _delivered(tallies, now),
         _queued(queue, past),
         _deferred(queue, past),
-        _share("Bounced", "of what ended in 15 min", tallies, now, ("bounced", "late_bounced"), 0.02, 0.05),
-        _share("Complained", "of delivered in 15 min", tallies, now, ("complained",), 0.001, 0.003),
+        _share("Bounced", "ended", tallies, now, ("bounced", "late_bounced"), 0.02, 0.05),
+        _share("Complained", "delivered", tallies, now, ("complained",), 0.001, 0.003),
         _oldest(queue, past, now),
     ]
 
@@ -54,7 +54,7 @@ def _delivered(tallies: Tallies, now: datetime) -> Figure:
     )
 
 
-def _queued(queue: QueueFigures, past: Sequence[Sample]) -> Figure:
+def _queued(queue: QueueTotals, past: Sequence[Sample]) -> Figure:
     states = (MessageState.SENDING, MessageState.HELD)
     also = [f"{queue.states[state]:,} {state}" for state in states if queue.states[state]]
     about = ", ".join([f"{queue.states[MessageState.QUEUED]:,} not tried yet", *also])
@@ -62,7 +62,7 @@ def _queued(queue: QueueFigures, past: Sequence[Sample]) -> Figure:
     return Figure("In the queue", number(queue.total), about, line, exact=queue.total)
 
 
-def _deferred(queue: QueueFigures, past: Sequence[Sample]) -> Figure:
+def _deferred(queue: QueueTotals, past: Sequence[Sample]) -> Figure:
     n = queue.states[MessageState.DEFERRED]
     line = sparkline([one.deferred for one in past])
     return Figure("Deferred", number(n), "refused for now, tried again", line, exact=n)
@@ -76,7 +76,13 @@ def _share(
     share = n / of if of else None
     kind = "" if share is None or share < warn else "warn" if share < bad else "bad"
     counts, all_of = (curve(tallies, some, _SPARK, now) for some in (kinds, ended))
-    return Figure(name, percent(share), f"{n:,} {about}", sparkline(_shares(counts, all_of)), kind=kind)
+    return Figure(
+        name,
+        percent(share),
+        f"{n:,} of {of:,} {about} in 15 min",
+        sparkline(_shares(counts, all_of)),
+        kind=kind,
+    )
 
 
 def _shares(counts: Sequence[int], all_of: Sequence[int]) -> list[float]:
@@ -88,7 +94,7 @@ def _shares(counts: Sequence[int], all_of: Sequence[int]) -> list[float]:
     return found
 
 
-def _oldest(queue: QueueFigures, past: Sequence[Sample], now: datetime) -> Figure:
+def _oldest(queue: QueueTotals, past: Sequence[Sample], now: datetime) -> Figure:
     age = now - queue.oldest_at if queue.oldest_at else None
-    about = "waits longest, since it was accepted" if age else "nothing waits"
+    about = "since it was accepted" if age else "nothing waits"
     return Figure("Oldest in the queue", span(age), about, sparkline([one.oldest_seconds for one in past]))

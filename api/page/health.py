@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from api.page.connected import Connected
 from api.page.words import clock, counted, number
 from postwerk.archive.lanes import LaneState
-from postwerk.archive.queue_figures import QueueFigures
+from postwerk.archive.queue_totals import QueueTotals
 
 
 class Sign(NamedTuple):
@@ -30,7 +30,7 @@ class Health:
     stopped: list[str]
 
 
-def health(found: Connected | None, figures: QueueFigures | None, version: str, now: datetime) -> Health:
+def health(found: Connected | None, figures: QueueTotals | None, version: str, now: datetime) -> Health:
     """`found` None: not known yet; `figures` None: the archive does not tell."""
     signs = [Sign("API", version if version != "unknown" else "running", "ok", "Version")]
     if found is None:
@@ -58,7 +58,7 @@ def _relay(name: str, state: LaneState, now: datetime) -> Sign:
     return Sign(words, "ok", "ok")
 
 
-def _stopped(found: Connected, figures: QueueFigures | None, now: datetime) -> Iterator[str]:
+def _stopped(found: Connected, figures: QueueTotals | None, now: datetime) -> Iterator[str]:
     if not found.archive:
         yield "The archive does not answer: no mail is taken, and none is sent. Look at the database."
     if found.workers is None:

@@ -41,6 +41,7 @@ class LiveBoard:
     def __init__(self) -> None:
         self._scenes: dict[Hashable, _Scene] = {}
         self._drawing: asyncio.Task[None] | None = None
+        self._stopping = False
         self.draws = 0
         """How often a scene was rendered."""
 
@@ -54,7 +55,7 @@ class LiveBoard:
         self._start()
         try:
             sent: dict[str, str] = {}
-            while True:
+            while not self._stopping:
                 drawn = scene.drawn
                 changed = {id_: html for id_, html in scene.parts.items() if sent.get(id_) != html}
                 if changed or sent:
@@ -65,6 +66,12 @@ class LiveBoard:
             scene.lookers -= 1
             if not scene.lookers:
                 self._scenes.pop(key, None)
+
+    def stop(self) -> None:
+        """End every stream: the process stops, and a server waits for answers that would never end."""
+        self._stopping = True
+        for scene in self._scenes.values():
+            scene.drawn.set()
 
     async def close(self) -> None:
         if self._drawing is not None:

@@ -28,9 +28,9 @@ class PageMemory:
         self.tallies = TallyMemory(archive)
         self.figures = FigureMemory(archive, now)
         self.failures = FailureMemory(archive)
-        self.lanes: Remembered[Summary] = Remembered(LANES_FRESH_SECONDS)
+        self.lanes: Remembered[Summary] = Remembered(LANES_FRESH_SECONDS, share=50)
         """The queue by provider."""
-        self.connected: Remembered[Connected] = Remembered(CONNECTED_FRESH_SECONDS)
+        self.connected: Remembered[Connected] = Remembered(CONNECTED_FRESH_SECONDS, share=2)
         """What is behind this process."""
         self.board = LiveBoard()
 

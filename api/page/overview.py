@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +27,8 @@ from api.routes.health import our_version
 from api.schemas import WaitsFor
 from api.waiting import waits_of_sends
 from postwerk.archive import lanes
-from postwerk.archive.curves import marks_since
-from postwerk.archive.queue_figures import queue_figures
+from postwerk.archive.marks import marks_since
+from postwerk.archive.queue_totals import queue_totals
 from postwerk.archive.reads import BulkSend
 from postwerk.archive.send_pages import SendCursor, send_page
 from postwerk.archive.suspensions import suspensions_in_force
@@ -37,8 +38,6 @@ from postwerk.rules.curves import SPANS, Span, begin_of
 from postwerk.rules.queue_summary import By, Row
 
 SENDS = 12
-_PATIENCE = 0.3
-"""Seconds that a page waits for what is remembered; then it shows what was known before."""
 _RECENT = timedelta(seconds=15)
 """What a worker reported longer ago says nothing about now."""
 
@@ -78,22 +77,27 @@ async def take_overview(parts: Parts, look: Look) -> Overview:
     """Nothing is raised when archive or Temporal are away: then it says so."""
     now = parts.now()
     parts.page.figures.start()
-    found = await parts.page.connected.get(partial(connected, parts), _PATIENCE)
+    memory = parts.page
+    found, counted = await asyncio.gather(
+        memory.connected.get(partial(connected, parts)),
+        memory.lanes.get(partial(summary, parts, By.PROVIDER, AGES)),
+    )
     try:
-        return await _with_archive(parts, look, found, now)
+        return await _with_archive(parts, look, found, counted, now)
     except (SQLAlchemyError, OSError):
         gone = replace(found, archive=False) if found else Connected(False, None, None, {})
         return Overview(now, look, health(gone, None, our_version(), now))
 
 
-async def _with_archive(parts: Parts, look: Look, found: Connected | None, now: datetime) -> Overview:
+async def _with_archive(
+    parts: Parts, look: Look, found: Connected | None, counted: Summary | None, now: datetime
+) -> Overview:
     tallies, memory = parts.page.tallies, parts.page
     await tallies.refresh(now)
     async with parts.archive.reading() as connection:
-        queue = await queue_figures(connection)
+        queue = await queue_totals(connection)
         marks = await marks_since(connection, begin_of(look.span, now))
         page = await send_page(connection, limit=SENDS, after=look.after)
-    counted = await memory.lanes.get(partial(summary, parts, By.PROVIDER, AGES), _PATIENCE)
     return Overview(
         now,
         look,

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from api.dependencies import Parts
-from api.ids import bulk_cursor, queue_cursor, seq_cursor
+from api.ids import queue_cursor
 from api.page.queue_search import Search
 from api.queue_counting import count_at_hand
 from api.queue_schemas import QueueMessage
 from api.queue_views import queue_message
 from api.waiting import context_of, with_waits
-from postwerk.archive import reads
+from postwerk.archive.queue_filter import UNDER_WAY
 from postwerk.archive.queue_reads import queued_messages
-from postwerk.archive.reads import Message, MessageFilter
+from postwerk.archive.reads import Message
 from postwerk.contracts.queue import QueueFilter
-from postwerk.contracts.states import MessageState
-from postwerk.errors import InvalidRequest
+from postwerk.contracts.states import ENDED, MessageState
 
 PER_PAGE = 50
 
@@ -41,7 +40,7 @@ class Shown:
 
 
 async def shown(parts: Parts, search: Search, after: str | None) -> Shown:
-    """Raises InvalidRequest for a wrong cursor, NotFound."""
+    """Raises InvalidRequest for a wrong cursor."""
     messages, further = await _messages(parts, search, after)
     async with parts.archive.reading() as connection:
         context = await context_of(parts, connection, messages)
@@ -60,32 +59,13 @@ async def shown(parts: Parts, search: Search, after: str | None) -> Shown:
 async def _messages(parts: Parts, search: Search, after: str | None) -> tuple[list[Message], str | None]:
     if search.wrong:
         return [], None
-    if search.ended:
-        return await _ended(parts, search, after)
     async with parts.archive.reading() as connection:
         page = await queued_messages(
-            connection, search.wanted, parts.now(), limit=PER_PAGE, after=queue_cursor(after)
+            connection,
+            search.wanted,
+            parts.now(),
+            limit=PER_PAGE,
+            after=queue_cursor(after),
+            states=(*UNDER_WAY, *ENDED) if search.ended else UNDER_WAY,
         )
     return page.messages, f"{page.next.bulk_id}.{page.next.seq}" if page.next else None
-
-
-async def _ended(parts: Parts, search: Search, after: str | None) -> tuple[list[Message], str | None]:
-    """Of one bulk send; without one, the single messages, as GET /v1/messages has them."""
-    wanted, state = search.wanted, search.ended
-    if len(wanted.bulk) > 1:
-        raise InvalidRequest("Name one bulk send.", pointer="?bulk", code="too_many")
-    async with parts.archive.reading() as connection:
-        if wanted.bulk:
-            those = MessageFilter(state=state, lane=wanted.provider, q=wanted.q)
-            found = await reads.messages(
-                connection, wanted.bulk[0], those, limit=PER_PAGE + 1, after=seq_cursor(after)
-            )
-            return _cut(found, str(found[PER_PAGE - 1].seq) if len(found) > PER_PAGE else None)
-        found = await reads.single_messages(
-            connection, state=state, limit=PER_PAGE + 1, after=bulk_cursor(after)
-        )
-    return _cut(found, found[PER_PAGE - 1].bulk_id if len(found) > PER_PAGE else None)
-
-
-def _cut(found: list[Message], further: str | None) -> tuple[list[Message], str | None]:
-    return found[:PER_PAGE], further

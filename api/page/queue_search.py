@@ -12,13 +12,10 @@ from api.ids import is_bulk_id, is_message_id
 from api.queue_criteria import read_code, read_domain, read_recipient
 from api.queue_filters import LISTS, read_filter
 from postwerk.contracts.queue import QueueFilter
-from postwerk.contracts.states import FINAL_STATES, OPEN_STATES, MessageState
+from postwerk.contracts.states import FINAL_STATES, MessageState
 from postwerk.errors import InvalidRequest
 
 CRITERIA = tuple(name for name in QueueFilter.model_fields if name != "all")
-_NOT_OF_ENDED = "Ended messages are found by bulk send, provider and part of the address alone."
-OF_ENDED = frozenset({"q", "bulk", "state", "provider"})
-"""The criteria that there are for messages that have ended."""
 _DOMAIN = re.compile(r"@?([^\s@.]+\.)+[^\s@.]{2,}")
 Given = Mapping[str, tuple[str, ...]]
 
@@ -32,10 +29,9 @@ class Search:
     wrong: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def ended(self) -> MessageState | None:
-        """Asked for are messages that have ended in this state."""
-        first = self.given.get("state", ("",))[0]
-        return MessageState(first) if first in FINAL_STATES else None
+    def ended(self) -> bool:
+        """Messages that have ended are asked for: they can be looked at, and stay as they are."""
+        return not FINAL_STATES.isdisjoint(self.wanted.state)
 
     def typed(self, name: str) -> str:
         """For its field."""
@@ -62,11 +58,9 @@ def search_of(pairs: Iterable[tuple[str, str]]) -> Search:
     for name, value in pairs:
         if name in CRITERIA and value.strip():
             given[name] = (*given.get(name, ()), value.strip())
-    wanted = Search(given)
-    if wanted.ended:
-        return _of_ended(wanted)
     try:
-        return Search(given, read_filter(_document(given), may_be_empty=True, pointer="#"))
+        wanted = read_filter(_document(given), may_be_empty=True, pointer="#", states=frozenset(MessageState))
+        return Search(given, wanted)
     except InvalidFields as error:
         wrong = {one["pointer"].removeprefix("#/").split("/")[0]: one["detail"] for one in error.errors}
         return Search(given, QueueFilter(), wrong)
@@ -80,24 +74,13 @@ def _one(values: tuple[str, ...]) -> object:
     return values[0] if len(values) == 1 else list(values)
 
 
-def _of_ended(asked: Search) -> Search:
-    given = {name: values for name, values in asked.given.items() if name != "state"}
-    wrong = dict.fromkeys(given.keys() - OF_ENDED, _NOT_OF_ENDED)
-    try:
-        wanted = read_filter(_document(given), may_be_empty=True, pointer="#")
-    except InvalidFields as error:
-        wrong |= {one["pointer"].removeprefix("#/").split("/")[0]: one["detail"] for one in error.errors}
-        wanted = QueueFilter()
-    return Search(asked.given, wanted, wrong)
-
-
 def understood(search: Search) -> Search | None:
     """The same with the search words as the criterion that they are: found by an index instead of one by one.
 
     None: they are a part of an address, or there are none.
     """
     words = search.given.get("q", ())
-    if len(words) != 1 or search.ended or not (name := _criterion(words[0])):
+    if len(words) != 1 or not (name := _criterion(words[0])):
         return None
     value = words[0].lstrip("@") if name == "domain" else words[0]
     rest = {other: values for other, values in search.given.items() if other not in ("q", name)}
@@ -110,7 +93,7 @@ def _criterion(words: str) -> str:
         return "ids"
     if is_bulk_id(words):
         return "bulk"
-    if words in OPEN_STATES:
+    if words in list(MessageState):
         return "state"
     readers = (("code", read_code), ("recipient", read_recipient))
     found = next((name for name, read in readers if _reads(read, words)), "")

@@ -16,28 +16,33 @@ from postwerk.errors import PostwerkError
 log = logging.getLogger("postwerk.page")
 T = TypeVar("T")
 
-SHARE = 50
-"""What took a second is good for fifty: nothing takes more than a fiftieth of the time."""
+PATIENCE_SECONDS = 0.2
+OLD_SECONDS = 10.0
 
 
 class Remembered(Generic[T]):
-    """The latest answer of a slow question."""
+    """The latest answer of a slow question.
 
-    def __init__(self, fresh_seconds: float) -> None:
+    What took a second is good for `share` seconds: it never takes more than that part of the time.
+    """
+
+    def __init__(self, fresh_seconds: float, share: float) -> None:
         self._fresh_seconds = fresh_seconds
+        self._share = share
         self._known: T | None = None
-        self._good_until = float("-inf")
+        self._known_since = self._good_until = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
-    async def get(self, ask: Callable[[], Awaitable[T]], patience: float) -> T | None:
-        """The answer, not older than it may be if that is known within `patience` seconds.
+    async def get(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """The latest answer; a new one is asked for in the background when it is not fresh.
 
-        Else the former one; None while there is none.
+        Only one that is old, or the very first, is waited for, and not long. None while there is none.
         """
-        if self._asking is None and time.monotonic() >= self._good_until:
+        now = time.monotonic()
+        if self._asking is None and now >= self._good_until:
             self._asking = asyncio.create_task(self._ask(ask))
-        if self._asking is not None:
-            await asyncio.wait([self._asking], timeout=patience)
+        if self._asking is not None and now - self._known_since > OLD_SECONDS:
+            await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
         return self._known
 
     @property
@@ -60,4 +65,9 @@ class Remembered(Generic[T]):
         finally:
             self._asking = None
             ended = time.monotonic()
-            self._good_until = ended + max(self._fresh_seconds, SHARE * (ended - began))
+            self._known_since = ended
+            self._good_until = ended + max(self._fresh_seconds, self._share * (ended - began))
+
+    def forget(self) -> None:
+        """What is known is old."""
+        self._known_since = self._good_until = float("-inf")

@@ -25,7 +25,18 @@ def _environment() -> Environment:
     )
     made.filters |= {
         name: getattr(words, name)
-        for name in ("number", "percent", "span", "ago", "clock", "size", "counted")
+        for name in (
+            "number",
+            "percent",
+            "span",
+            "ago",
+            "clock",
+            "size",
+            "counted",
+            "without",
+            "said",
+            "json",
+        )
     }
     made.filters["zipped"] = lambda texts: [(text, text) for text in texts]  # choices that say their value
     made.globals |= {"static": address_of, "places_for": places_for}
@@ -37,3 +48,9 @@ _ENVIRONMENT = _environment()
 
 def render(template: str, **context: Any) -> str:
     return _ENVIRONMENT.get_template(template).render(context)
+
+
+def read_all() -> None:
+    """Read and compile every template, so that the first who looks need not wait for it."""
+    for name in _ENVIRONMENT.list_templates():
+        _ENVIRONMENT.get_template(name)

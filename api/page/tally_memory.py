@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from postwerk.archive.curves import tallies_since, totals_since
 from postwerk.archive.engine import Archive
+from postwerk.archive.tallies import rates, rates_by_lane
 
 DAY, BY_LANE = timedelta(hours=24), timedelta(hours=1)
 _STILL_GROWING = timedelta(minutes=2)
@@ -36,7 +36,7 @@ class TallyMemory:
                 return
             if self._read_until is None:
                 await self._read_older(now)
-            await self._read_since((self._read_until or now - BY_LANE) - _STILL_GROWING)
+            await self._read_since((self._read_until or now - BY_LANE) - _STILL_GROWING, now)
             self._forget_before(now)
             self._read_until = now
             self._good_until = time.monotonic() + _FRESH_SECONDS
@@ -52,12 +52,12 @@ class TallyMemory:
 
     async def _read_older(self, now: datetime) -> None:
         async with self._archive.reading() as connection:
-            for one in await totals_since(connection, now - DAY, now - BY_LANE):
+            for one in await rates(connection, now - DAY, now - BY_LANE):
                 self.totals.setdefault(one.at, Counter())[one.kind] = one.n
 
-    async def _read_since(self, since: datetime) -> None:
+    async def _read_since(self, since: datetime, now: datetime) -> None:
         async with self._archive.reading() as connection:
-            found = await tallies_since(connection, since)
+            found = await rates_by_lane(connection, since, now)
         fresh: dict[datetime, dict[str, Counter[str]]] = {}
         for one in found:
             fresh.setdefault(one.at, {}).setdefault(one.lane, Counter())[one.kind] = one.n

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
 
 NOTHING = "–"
 _STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -68,3 +71,19 @@ def size(octets: int | None) -> str:
 def counted(n: int, one: str, many: str = "") -> str:
     """1 message, 12,345 messages."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def without(words: str, opening: str) -> str:
+    """Words without what stands beside them anyway: `held: wrong price` beside the badge `held`."""
+    return words.removeprefix(f"{opening}: ") if words.startswith(f"{opening}: ") else words
+
+
+def said(text: str | None, enhanced: str | None) -> str:
+    """A server's words without the enhanced code that stands before them anyway."""
+    words = text or ""
+    return words.removeprefix(enhanced).lstrip() if enhanced else words
+
+
+def json(value: Any) -> str:
+    """A value as JSON; text like any other, so the template escapes it."""
+    return orjson.dumps(value).decode()

@@ -23,6 +23,7 @@ from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.states import BulkState, MessageState, SendKind
 from postwerk.contracts.workflow_ids import coalesce_workflow_id
 from postwerk.errors import NotFound
+from postwerk.rules.shown_names import shown_name
 from postwerk.rules.starting import start_order
 
 REASON = "coalesced"
@@ -218,7 +219,7 @@ async def _ended(connection: AsyncConnection, winner: str, folded: int) -> Windo
     options = BulkOptions.model_validate(orjson.loads(row.options))
     plan = await batches(connection, winner, 1, 1)
     order = start_order(winner, 1, options, plan, kind=SendKind.MESSAGE)
-    return WindowEnd(send=order, name=row.name, folded=folded)
+    return WindowEnd(send=order, name=shown_name(row.name), folded=folded)
 
 
 async def _lock_key(connection: AsyncConnection, owner: str, key: str) -> None:

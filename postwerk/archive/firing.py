@@ -20,6 +20,7 @@ from postwerk.contracts.queue import NextRun
 from postwerk.contracts.schedules import Firing, ModelCopy, ScheduleState
 from postwerk.contracts.states import BulkState, MessageState
 from postwerk.errors import NotFound
+from postwerk.rules.shown_names import shown_name
 from postwerk.rules.starting import start_order
 
 _BEGIN = text("""
@@ -92,7 +93,7 @@ async def copy_model(archive: Archive, copy: ModelCopy, now: datetime) -> NextRu
             await _copy_some(archive, copy, first, min(first + ROWS_PER_COMMIT - 1, last))
         standing = await _queued(archive, copy, now)
     order = start_order(copy.bulk_id, standing.accepted, standing.options, None)
-    return NextRun(order=order, name=standing.name)
+    return NextRun(order=order, name=shown_name(standing.name))
 
 
 async def _copy_some(archive: Archive, copy: ModelCopy, first: int, last: int) -> None:

@@ -27,5 +27,10 @@ def bulk_id_at(at: datetime, mark: str) -> str:
     return f"bulk_{_letters(milliseconds << 80 | digest)}"
 
 
+def first_id_at(prefix: str, at: datetime) -> str:
+    """No id that was made at that moment or later sorts before this one."""
+    return f"{prefix}_{_letters(int(at.timestamp() * 1000) << 80)}"
+
+
 def _letters(number: int) -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

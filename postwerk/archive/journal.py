@@ -7,6 +7,7 @@ a commit is shared by every open connection, and still nobody goes on before the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from postwerk.archive.suppressions import HardBounce, suppress_hard_bounces
 from postwerk.archive.tallies import Happened, count_happened
 from postwerk.contracts.states import MessageState
 from postwerk.observe.log import archive_unavailable
+from postwerk.observe.metrics import journal as metrics
 
 _MARK = Given(
     """
@@ -178,14 +180,20 @@ class Journal:
 
     async def _commit_until_it_works(self, entries: Sequence[Mark | Outcome]) -> set[tuple[type, str, int]]:
         """An outcome is never thrown away: while the archive is away, its connections wait here."""
-        pause = 0.05
+        pause, began = 0.05, time.monotonic()
         while True:
             try:
-                return await self._archive.at_once(partial(write_entries, entries=entries, shard=self._shard))
+                written = await self._archive.at_once(
+                    partial(write_entries, entries=entries, shard=self._shard)
+                )
             except (DBAPIError, OSError) as error:
                 archive_unavailable(error, waiting=len(entries))
+                metrics.failed(len(entries))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
+            else:
+                metrics.committed(time.monotonic() - began, len(entries))
+                return written
 
 
 def write_entries(

@@ -12,7 +12,7 @@ from postwerk.archive.columns import to_microseconds
 from postwerk.archive.event_cursor import Cursor
 
 KEPT_FOR_WEBHOOKS = timedelta(days=30)
-"""So much longer an event stays that an enabled webhook has not got yet."""
+"""So much longer an event stays that a webhook has not got yet, unless it stopped longer ago."""
 
 _OLDEST = {
     "sqlite": text("SELECT xid, id, at FROM event ORDER BY id LIMIT :limit"),
@@ -23,7 +23,8 @@ _ERASE = {
     "postgresql": text("DELETE FROM event WHERE (xid, id) < (:xid, :id)"),
 }
 _SLOWEST = text("""
-    SELECT cursor_xid, cursor_id FROM webhook WHERE state = 'enabled' ORDER BY cursor_xid, cursor_id LIMIT 1
+    SELECT cursor_xid, cursor_id FROM webhook WHERE state = 'enabled' OR changed_at > :stopped_since
+    ORDER BY cursor_xid, cursor_id LIMIT 1
 """)
 
 
@@ -34,7 +35,7 @@ async def erase_events(connection: AsyncConnection, now: datetime, kept: timedel
     """
     dialect = connection.dialect.name
     old, given_up = (to_microseconds(now - kept - longer) for longer in (timedelta(0), KEPT_FOR_WEBHOOKS))
-    slowest = await _slowest_webhook(connection)
+    slowest = await _slowest_webhook(connection, now - KEPT_FOR_WEBHOOKS)
     rows = (await connection.execute(_OLDEST[dialect], {"limit": limit})).all()
     over = list(
         takewhile(
@@ -47,7 +48,8 @@ async def erase_events(connection: AsyncConnection, now: datetime, kept: timedel
     return len(over) - 1
 
 
-async def _slowest_webhook(connection: AsyncConnection) -> Cursor | None:
-    """Up to where every enabled webhook has come; None when there is none."""
-    row = (await connection.execute(_SLOWEST)).one_or_none()
+async def _slowest_webhook(connection: AsyncConnection, stopped_since: datetime) -> Cursor | None:
+    """Up to where every webhook has come that is enabled or stopped since then; None when there is none."""
+    known = {"stopped_since": to_microseconds(stopped_since)}
+    row = (await connection.execute(_SLOWEST, known)).one_or_none()
     return None if row is None else Cursor(row.cursor_xid, row.cursor_id)

@@ -85,7 +85,9 @@ class WebhookRow(SQLModel, table=True):
     url: str
     description: str = ""
     types: Any = Field(default=None, sa_column=Column("types", Json))
-    """The types of events it wants; None: the usual ones."""
+    """The types of events it wants, as it named them; None: all of them."""
+    repeated: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    """Also deferrals for the same reason as before."""
     secret: str
     """whsec_...: signs."""
     former_secret: str = ""
@@ -130,7 +132,7 @@ class WebhookDeliveryRow(SQLModel, table=True):
     status: int | None = None
     """Of the answer; None: there was none."""
     outcome: str
-    """delivered, failed or given_up."""
+    """sending (nobody knows yet, or its worker died), delivered, failed or given_up."""
     detail: str = Field(default="", sa_column=Column(Text, nullable=False))
     """Beginning of the answer, or why there was none."""
     next_at: datetime | None = _moment()

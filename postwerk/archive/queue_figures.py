@@ -1,57 +1,69 @@
-"""The queue in a few numbers: by the counters, so exact at any size, and in one statement."""
+"""The queue in some numbers, by the counters: what it costs does not grow with the messages."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from postwerk.archive.columns import from_microseconds
-from postwerk.archive.queue_filter import UNDER_WAY
-from postwerk.contracts.states import OPEN_STATES, BulkState, MessageState
+from postwerk.archive.columns import from_microseconds, to_microseconds
+from postwerk.archive.lanes import RELAY
+from postwerk.observe.metrics.queue import QueueFigures
+from postwerk.rules.providers import provider_label
 
-_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
-_STATES = ", ".join(f"'{state.value}'" for state in UNDER_WAY)
-_FIGURES = text(f"""
-    SELECT bulk_state, state, sum(n), min(accepted_at) FROM (
-        SELECT bulk_send.id AS bulk_id, bulk_send.state AS bulk_state, counter.state AS state,
-            bulk_send.accepted_at AS accepted_at, sum(counter.n) AS n
-        FROM bulk_send JOIN counter ON counter.bulk_id = bulk_send.id
-        WHERE bulk_send.state IN ({_STATES}) AND bulk_send.accepted_at IS NOT NULL
-            AND counter.state IN ({_OPEN})
-        GROUP BY bulk_send.id, bulk_send.state, bulk_send.accepted_at, counter.state
-    ) AS waiting WHERE n > 0 GROUP BY bulk_state, state
+_SENDS = text("""
+    SELECT state, count(*) FROM bulk_send
+    WHERE state IN ('open', 'scheduled', 'queued', 'running', 'paused', 'cancelling') GROUP BY state
 """)
+_MESSAGES = text("""
+    SELECT counter.state, sum(counter.n) FROM bulk_send JOIN counter ON counter.bulk_id = bulk_send.id
+    WHERE bulk_send.state IN ('queued', 'running', 'paused', 'cancelling')
+        AND counter.state IN ('queued', 'sending', 'deferred', 'held')
+    GROUP BY counter.state
+""")
+_OLDEST = text("""
+    SELECT min(since) FROM (
+        SELECT coalesce(bulk_send.begins_at, bulk_send.accepted_at) AS since
+        FROM bulk_send JOIN counter ON counter.bulk_id = bulk_send.id AND counter.state = 'queued'
+        WHERE bulk_send.state IN ('queued', 'running')
+        GROUP BY bulk_send.id, bulk_send.begins_at, bulk_send.accepted_at HAVING sum(counter.n) > 0
+    ) AS waiting
+""")
+_RESTS = text("SELECT relay, name, cool_until FROM lane WHERE name = '' OR cool_until > :now")
+_SUSPENSIONS = text("SELECT count(*) FROM suspension WHERE until > :now AND ended_at IS NULL")
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFigures:
-    """Open messages of accepted sends that have not ended; `oldest_at`: when the oldest was accepted."""
-
-    states: Counter[MessageState] = field(default_factory=Counter)
-    oldest_at: datetime | None = None
-    paused: int = 0
-    """Open messages of paused sends."""
-
-    @property
-    def total(self) -> int:
-        return self.states.total()
-
-    @property
-    def all_paused(self) -> bool:
-        """Something waits, and an operator holds all of it."""
-        return 0 < self.total == self.paused
+async def queue_figures(connection: AsyncConnection, now: datetime) -> QueueFigures:
+    """Where the queue stands at `now`."""
+    cooling, resting = await _rests(connection, now)
+    return QueueFigures(
+        messages={state: int(n) for state, n in await connection.execute(_MESSAGES)},
+        sends={state: int(n) for state, n in await connection.execute(_SENDS)},
+        oldest_queued=await _oldest_queued(connection, now),
+        cooling=cooling,
+        resting_relays=resting,
+        suspensions=(await connection.execute(_SUSPENSIONS, {"now": to_microseconds(now)})).scalar_one(),
+    )
 
 
-async def queue_figures(connection: AsyncConnection) -> QueueFigures:
-    """As they are now. The same counts as the API's `/v1/queue/count` without a filter."""
-    states: Counter[MessageState] = Counter()
-    oldest, paused = [], 0
-    for bulk_state, state, n, accepted_at in await connection.execute(_FIGURES):
-        states[MessageState(state)] += int(n)
-        oldest.append(accepted_at)
-        paused += int(n) if bulk_state == BulkState.PAUSED.value else 0
-    return QueueFigures(states, from_microseconds(min(oldest)) if oldest else None, paused)
+async def _oldest_queued(connection: AsyncConnection, now: datetime) -> float:
+    since = (await connection.execute(_OLDEST)).scalar()
+    return 0.0 if since is None else max(0.0, (now - from_microseconds(since)).total_seconds())
+
+
+async def _rests(
+    connection: AsyncConnection, now: datetime
+) -> tuple[Counter[tuple[str, str]], dict[str, bool]]:
+    """How many lanes cool down, by relay and provider; and which relays rest as a whole."""
+    cooling: Counter[tuple[str, str]] = Counter()
+    resting: dict[str, bool] = {}
+    at = to_microseconds(now)
+    for relay, lane, until in await connection.execute(_RESTS, {"now": at}):
+        rests = until is not None and until > at
+        if lane == RELAY:
+            resting[relay] = rests
+        else:
+            cooling[relay, provider_label(lane)] += rests
+    return cooling, resting

@@ -12,9 +12,15 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.queue_conditions import MESSAGE, is_pointed
-from postwerk.archive.queue_filter import SendInQuestion, messages_meant, sends_in_question
+from postwerk.archive.queue_filter import (
+    UNDER_WAY,
+    SendInQuestion,
+    messages_meant,
+    sends_in_question,
+)
 from postwerk.archive.reads import MESSAGE_COLUMNS, Message, message_of
 from postwerk.contracts.queue import QueueFilter
+from postwerk.contracts.states import BulkState
 
 PATIENCE_SECONDS = 0.15
 """So long a page is looked for; then it is as short as it is, and the next one goes on from there."""
@@ -54,14 +60,16 @@ async def queued_messages(
     limit: int,
     after: Position | None = None,
     patience: float = PATIENCE_SECONDS,
+    states: Sequence[BulkState] = UNDER_WAY,
 ) -> QueuePage:
     """The next messages that are meant.
 
+    `states` are those of the sends: with ended ones, messages that have ended are found by their states too.
     Fewer than `limit`, or none, with a `next` when they are so rare that `patience` (seconds) was over first.
     """
     stop, looked = time.monotonic() + patience, False
     found: list[Message] = []
-    async for stretch in _stretches(connection, wanted, now, after):
+    async for stretch in _stretches(connection, wanted, now, after, states):
         if looked and time.monotonic() > stop:
             return QueuePage(found, Position(stretch.send.id, stretch.after))
         found += await _meant_in(connection, stretch, wanted, limit + 1 - len(found))
@@ -73,10 +81,15 @@ async def queued_messages(
 
 
 async def _stretches(
-    connection: AsyncConnection, wanted: QueueFilter, now: datetime, after: Position | None
+    connection: AsyncConnection,
+    wanted: QueueFilter,
+    now: datetime,
+    after: Position | None,
+    states: Sequence[BulkState],
 ) -> AsyncIterator[_Stretch]:
     """The queue behind `after`, piece by piece."""
-    sends = await sends_in_question(connection, wanted, now, after=after.bulk_id if after else "")
+    last_send = after.bulk_id if after else ""
+    sends = await sends_in_question(connection, wanted, now, states=states, after=last_send)
     for send in await sends_with_recipient(connection, sends, wanted):
         seq = after.seq if after and after.bulk_id == send.id else 0
         if is_pointed(wanted):

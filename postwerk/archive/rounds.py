@@ -16,6 +16,7 @@ from postwerk.contracts.options import BulkOptions
 from postwerk.contracts.queue import NextRun
 from postwerk.contracts.states import ENDED, BulkState, SendKind
 from postwerk.errors import Conflict, NotFound
+from postwerk.rules.shown_names import shown_name
 from postwerk.rules.starting import start_order
 
 ROOT = 0
@@ -125,4 +126,4 @@ async def next_run(connection: AsyncConnection, bulk_id: str, now: datetime) -> 
         again=True,
         kind=SendKind(row.kind),
     )
-    return NextRun(order=order, name=row.name)
+    return NextRun(order=order, name=shown_name(row.name))

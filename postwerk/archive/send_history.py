@@ -11,12 +11,14 @@ from sqlmodel import SQLModel
 
 from postwerk.archive.outbox_tables import EventRow
 from postwerk.archive.tables import AuditRow, BatchRow
+from postwerk.contracts.events import EventType
 
 _TABLES = SQLModel.metadata.tables
 _AUDIT, _EVENT = _TABLES[AuditRow.__tablename__].c, _TABLES[EventRow.__tablename__].c
 _BATCH = _TABLES[BatchRow.__tablename__].c
+_OF_THE_WHOLE = tuple(kind.value for kind in EventType if kind.value.startswith("bulk_send."))
 _LOOKED_AT = 5000
-"""Of so many latest entries, those about the send."""
+"""Of so many latest entries of the audit trail, those about the send."""
 
 
 class Deed(NamedTuple):
@@ -30,7 +32,7 @@ class Deed(NamedTuple):
 
 
 async def deeds(connection: AsyncConnection, bulk_id: str, *, limit: int = 50) -> list[Deed]:
-    """The newest first: orders out of the audit trail, and events that are about no single message."""
+    """The newest first: orders out of the audit trail, and events that are about it as a whole."""
     found = [*await _orders(connection, bulk_id, limit), *await _events(connection, bulk_id, limit)]
     return sorted(found, key=lambda deed: deed.at, reverse=True)[:limit]
 
@@ -45,9 +47,8 @@ async def _orders(connection: AsyncConnection, bulk_id: str, limit: int) -> list
 
 async def _events(connection: AsyncConnection, bulk_id: str, limit: int) -> list[Deed]:
     # `seq = 0` in its words, so that the index of the few events that are about no message is used.
-    latest = select(_EVENT.id).where(text("seq = 0")).order_by(_EVENT.at.desc()).limit(_LOOKED_AT)
-    query = select(_EVENT.at, _EVENT.type, _EVENT.reason)
-    query = query.where(_EVENT.id.in_(latest), _EVENT.bulk_id == bulk_id)
+    query = select(_EVENT.at, _EVENT.type, _EVENT.reason).where(text("seq = 0"), _EVENT.bulk_id == bulk_id)
+    query = query.where(_EVENT.type.in_(_OF_THE_WHOLE))  # of each hard bounce there is one about its address
     rows = await connection.execute(query.order_by(_EVENT.at.desc()).limit(limit))
     return [Deed(at, kind, "", reason, None) for at, kind, reason in rows]
 

@@ -38,6 +38,7 @@ def run(given: argparse.Namespace) -> int:
         log_level=given.log_level,
         access_log=given.access_log,
         ws="none",
+        log_config=None,  # its lines go the way of ours
     )
     return 0
 

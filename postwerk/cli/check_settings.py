@@ -30,6 +30,7 @@ def run(_given: argparse.Namespace) -> int:
     settings.further_relays()
     settings.signing_keys().load()
     settings.bounce_address_domain()
+    settings.temporal_metrics()
     for line in [*setting_lines(settings), *_temporal_lines()]:
         print(line)
     for name in unknown_names():

@@ -15,13 +15,15 @@ from postwerk.inbound.config import InboundConfig
 from postwerk.inbound.listener import Listener
 from postwerk.inbound.processing import Processor
 from postwerk.observe import log
+from postwerk.observe.metrics import registry as metrics
 from postwerk.settings import load_settings
 
 
 def listen() -> int:
     """Exit code 0 after SIGTERM or SIGINT. Raises ConfigurationError."""
     settings = load_settings()
-    log.configure_logging(settings.log_level)
+    log.configure_logging(settings.log_level, settings.log_format)
+    metrics.serve(settings.worker_metrics_host, settings.inbound_metrics_port)
     uvloop.run(_listen(Archive(settings.archive_config("full")), settings.inbound()))
     return 0
 

@@ -37,6 +37,8 @@ class CoalesceInput(_Order):
     """Known of by a former run."""
     rank: int | None = None
     """The highest among them."""
+    public_url: str = ""
+    """Of the API, for people who look at the workflow."""
 
 
 class WindowOrder(_Order):

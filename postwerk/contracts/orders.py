@@ -53,6 +53,8 @@ class BulkSendInput(_Order):
     """Its time ends then at the latest."""
     kind: SendKind = SendKind.BULK
     """A message is carried by its root workflow itself."""
+    rate: str = ""
+    """As written, for people who look at it; the archive has what is in force."""
 
 
 class ExpansionInput(_Order):
@@ -142,6 +144,30 @@ class Counts(_Order):
         return Counts(states=both)
 
 
+class Rest(_Order):
+    """A lane that nothing is sent on before `until`, and why. An empty name is the relay itself."""
+
+    lane: str
+    until: datetime
+    why: str
+
+
+class Look(Counts):
+    """What a look at a bulk send found: how many stand where, and what the rest of them wait for."""
+
+    at: datetime | None = None
+    rests: tuple[Rest, ...] = ()
+    """Of lanes in which it has open messages."""
+    next_at: datetime | None = None
+    """The next of its deferred messages is due then, its lane permitting."""
+    next_lane: str = ""
+    next_why: str = ""
+    """The last reply to it, in plain words."""
+    window: str = ""
+    """Its sending window, in words, if it is outside of it."""
+    window_opens: datetime | None = None
+
+
 class HoldSignal(_Order):
     """Input of the signals hold, release, retry_now and look_again."""
 
@@ -152,6 +178,18 @@ class HoldSignal(_Order):
     """Of a hold or release on its way down, counted by the parent: an older one is not obeyed later."""
     if_paused: bool = False
     """Of a hold that reminds the root: obeyed only if the archive still says paused."""
+
+
+class ChildrenSignal(_Order):
+    """A signal for many children of one workflow."""
+
+    parent: str
+    """What their ids have in common."""
+    children: tuple[str, ...]
+    """What stands behind it in each."""
+    name: str
+    body: str
+    """Its input as JSON."""
 
 
 class DeadlineSignal(_Order):

@@ -96,9 +96,23 @@ class NextRun(BaseModel):
     name: str
 
 
+class Account(BaseModel):
+    """What an operation has done. `matched`: None while it is being counted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    verb: Verb
+    state: OperationState
+    matched: int | None = None
+    changed: int = 0
+    skipped: int = 0
+
+
 class OperationOrder(BaseModel):
     """Starts the workflow that carries out a recorded operation."""
 
     model_config = ConfigDict(frozen=True)
 
     operation_id: str
+    public_url: str = ""
+    """Of the API, for people who look at the workflow."""

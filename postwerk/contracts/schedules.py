@@ -41,6 +41,8 @@ class RecurringInput(BaseModel):
     schedule_id: str
     at: datetime | None = None
     """Told to by hand, for this moment; None: by Temporal's Schedule, which says for when."""
+    public_url: str = ""
+    """Of the API, for people who look at the workflow."""
 
 
 class Firing(BaseModel):

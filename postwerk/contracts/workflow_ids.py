@@ -38,3 +38,12 @@ def coalesce_workflow_id(owner: str, key: str) -> str:
     """One for each key of an owner; of the key itself, which may be personal, nothing can be read in it."""
     digest = hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
     return f"coalesce-{digest}"
+
+
+def webhook_workflow_id(webhook_id: str) -> str:
+    """`webhook-<id>`: one for each webhook."""
+    return f"webhook-{webhook_id}"
+
+
+def replay_workflow_id(webhook_id: str, replay_id: str) -> str:
+    return f"webhook-{webhook_id}/{replay_id}"

@@ -123,4 +123,5 @@ def links(house: House, result: Result) -> list[tuple[str, str]]:
         ("This bulk send", f"{house.api_url}/v1/bulk-sends/{result.bulk_id}"),
         ("Its workflow", f"{house.temporal_ui_url}/namespaces/{house.namespace}/workflows/{workflow}"),
         ("Sandbox inbox", house.sandbox_url),
+        ("Sandbox POP3", f"{house.sandbox_pop3} (user: all, any password)" if house.sandbox_pop3 else ""),
     ]

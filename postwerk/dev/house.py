@@ -66,6 +66,8 @@ class House:
     relay_url: str
     sandbox_url: str
     """Inbox of the sandbox; empty when the user's own relay is used."""
+    sandbox_pop3: str
+    """Host and port where mail programs fetch it; empty without a sandbox."""
 
     def part(self, name: str) -> Part | None:
         return next((part for part in self.parts if part.name == name), None)
@@ -80,12 +82,15 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
         port, ui_port = ports.take(7233), ports.take(8233)
         temporal_address, ui_url = f"127.0.0.1:{port}", f"http://127.0.0.1:{ui_port}"
         parts.append(_temporal(data, port, ui_port, (ports.any(), ports.any()), wishes.namespace))
-    relay_url, sandbox_url = wishes.relay_url, ""
+    relay_url, sandbox_url, sandbox_pop3 = wishes.relay_url, "", ""
     bounces = {"POSTWERK_BOUNCE_DOMAIN": wishes.bounce_domain} if wishes.bounce_domain else {}
     if not relay_url:
         smtp_port, http_port, inbound_port = ports.take(2525), ports.take(8025), ports.take(2424)
         relay_url, sandbox_url = f"smtp://127.0.0.1:{smtp_port}", f"http://127.0.0.1:{http_port}"
-        options = ("--bounces-to", f"127.0.0.1:{inbound_port}", *wishes.sandbox_options)
+        pop3_port = ports.take(1110)
+        sandbox_pop3 = f"127.0.0.1:{pop3_port}"
+        bounces_to = ("--bounces-to", f"127.0.0.1:{inbound_port}")
+        options = ("--pop3-port", str(pop3_port), *bounces_to, *wishes.sandbox_options)
         parts.append(_sandbox(data, smtp_port, http_port, options))
         bounces = _own_bounces(inbound_port)
     api_port = ports.take(8000)
@@ -113,6 +118,7 @@ def plan_house(wishes: Wishes, ports: Ports) -> House:
         namespace=wishes.namespace,
         relay_url=relay_url,
         sandbox_url=sandbox_url,
+        sandbox_pop3=sandbox_pop3,
     )
 
 
@@ -192,5 +198,6 @@ def _environment(settings: Mapping[str, str], *, own_temporal: bool) -> dict[str
         given = {name: value for name, value in given.items() if not name.startswith("TEMPORAL_")}
         given["TEMPORAL_CONFIG_FILE"] = os.devnull
     # Who tries an API key here goes on without one too.
-    given = {"POSTWERK_OPEN_ON_LOOPBACK": "true"} | given
+    # Receivers of webhooks that are tried here run here too.
+    given = {"POSTWERK_OPEN_ON_LOOPBACK": "true", "POSTWERK_WEBHOOK_ALLOW_PRIVATE": "true"} | given
     return given | {"PYTHONUNBUFFERED": "1"} | dict(settings)

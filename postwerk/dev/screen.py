@@ -35,6 +35,7 @@ def say_addresses(house: House) -> None:
         ("Temporal", house.temporal_address),
         ("Sandbox inbox", house.sandbox_url),
         ("Sandbox SMTP", house.relay_url if house.sandbox_url else ""),
+        ("Sandbox POP3", f"{house.sandbox_pop3} (user: all, any password)" if house.sandbox_pop3 else ""),
     ]
     print("\n".join(f"  {name:<16} {address}" for name, address in rows if address), flush=True)
 

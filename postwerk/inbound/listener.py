@@ -6,7 +6,6 @@ It answers no mail with mail, and passes none on.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, AnyStr, cast
@@ -29,8 +28,7 @@ _BUSY = b"421 4.7.0 Too many connections, try again later\r\n"
 _ENDS = (b"552 Error: Too much mail data", b"500 Line too long")
 """How aiosmtpd refuses a mail behind its final dot."""
 
-for _name in ("mail.log", "mail.debug"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)  # it logs every command, and so addresses
+log.silence("mail.log", "mail.debug")
 
 
 class Gate:

@@ -7,7 +7,7 @@ leaves its mail to the next one; what was committed is not done again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -21,6 +21,7 @@ from postwerk.archive.token_secrets import load_tokens
 from postwerk.contracts.inbound import Found, InboundKind, InboundState
 from postwerk.inbound.reader import MailReader, ReaderDied, Unreadable
 from postwerk.observe import log
+from postwerk.observe.metrics.returned import worked_off
 from postwerk.rules.returned import look_again_at, meaning_of
 from postwerk.rules.tokens import Tokens
 
@@ -84,7 +85,13 @@ class Processor:
             return await self._reader_died(mail, str(error))
         except Unreadable as error:
             return await self._unparsed(mail, str(error))
-        return await self._conclude(mail, found)
+        return await self._counted(self._conclude(mail, found), found.kind)
+
+    async def _counted(self, ending: Awaitable[Ended | None], kind: str) -> Ended | None:
+        ended = await ending
+        if ended is not None and ended.state is not InboundState.WAITING:
+            worked_off(kind, ended.state)
+        return ended
 
     async def _read(self, mail: TakenUp) -> Found:
         if mail.tries > MOST_TRIES:
@@ -100,7 +107,7 @@ class Processor:
 
     async def _unparsed(self, mail: TakenUp, why: str) -> Ended | None:
         log.inbound_unparsed(mail.id, why)
-        return await self._end(mail, None, Ended(InboundState.UNPARSED, why))
+        return await self._counted(self._end(mail, None, Ended(InboundState.UNPARSED, why)), "unparsed")
 
     async def _conclude(self, mail: TakenUp, found: Found) -> Ended | None:
         now = self._now()

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 Tallies = Mapping[datetime, Counter[str]]
 """By the beginning of their ten seconds: how often each kind happened."""
@@ -30,23 +29,13 @@ class Span:
 SPANS = (
     Span("15m", timedelta(minutes=15), timedelta(seconds=10)),
     Span("1h", timedelta(hours=1), timedelta(seconds=40)),
-    Span("24h", timedelta(hours=24), timedelta(minutes=15)),
+    Span("24h", timedelta(hours=24), timedelta(minutes=5)),
 )
 
 
-class Tallied(NamedTuple):
-    """Something happened `n` times in the ten seconds from `at` on."""
-
-    at: datetime
-    lane: str
-    kind: str
-    n: int
-
-
 def begin_of(span: Span, now: datetime) -> datetime:
-    """Where the first step begins, so that steps stay where they are while time goes on."""
-    last = _floor(now, span.step) + span.step
-    return last - span.length
+    """Where the first step begins. Steps stay where they are as time goes on; only whole ones count."""
+    return _floor(now, span.step) - span.length
 
 
 def curve(tallies: Tallies, kinds: Sequence[str], span: Span, now: datetime) -> list[int]:

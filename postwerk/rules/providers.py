@@ -78,4 +78,9 @@ def is_provider(lane: str) -> bool:
     return lane in _PROVIDERS
 
 
+def provider_label(lane: str) -> str:
+    """The lane as it may stand in a metric: a known provider by its name, everybody else as one."""
+    return lane if lane in _PROVIDERS else OTHER_LANE
+
+
 _PROVIDERS = frozenset(_LANES.values()) | frozenset(_PATTERNS.values())

@@ -42,4 +42,5 @@ def start_order(
         send_at=None if again else send_at,
         expires_at=options.expires_at,
         kind=kind,
+        rate=options.rate or "",
     )

@@ -87,6 +87,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--http-port", type=int, default=8025, help="0 chooses a free one (default: %(default)s)"
     )
+    parser.add_argument(
+        "--pop3-port", type=int, metavar="N", help="offer POP3 too, 0 chooses a free one; loopback only"
+    )
+    parser.add_argument(
+        "--http-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name of this host in addresses of the inbox; may be repeated (default: localhost, and any "
+        "name when --host is not a loopback address)",
+    )
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="keep what was taken in this SQLite file")
     parser.add_argument("--max-connections", type=int, metavar="N", help="one more is answered with 421")
     parser.add_argument(
@@ -122,6 +133,8 @@ def _config(given: argparse.Namespace) -> SandboxConfig:
         host=given.host,
         smtp_port=given.smtp_port,
         http_port=given.http_port,
+        pop3_port=given.pop3_port,
+        http_name=tuple(given.http_name),
         ledger=given.ledger,
         max_connections=given.max_connections,
         rate_per_connection=_rate(given.rate_per_connection),

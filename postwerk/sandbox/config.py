@@ -24,6 +24,10 @@ class SandboxConfig:
     """0 chooses a free one; the ready line names it."""
     http_port: int = 8025
     """0 chooses a free one; the ready line names it."""
+    pop3_port: int | None = None
+    """None: no POP3. 0 chooses a free one; on loopback only, since it takes any password."""
+    http_name: tuple[str, ...] = ()
+    """Names of this host that pages may be asked for under, besides those of loopback."""
     ledger: Path | None = None
     """The SQLite file of everything taken; without one it is a temporary file that goes with the process."""
     max_connections: int | None = None
@@ -50,8 +54,8 @@ class SandboxConfig:
     """Offers AUTH and asks for it before MAIL; on loopback only, since the sandbox speaks no TLS."""
 
     def __post_init__(self) -> None:
-        for name in ("smtp_port", "http_port"):
-            if not 0 <= getattr(self, name) <= 65535:
+        for name in ("smtp_port", "http_port", "pop3_port"):
+            if not 0 <= (getattr(self, name) or 0) <= 65535:
                 raise ConfigurationError(f"{name} must be between 0 and 65535")
         if self.max_connections is not None and self.max_connections < 1:
             raise ConfigurationError("max_connections must be at least 1")
@@ -59,10 +63,19 @@ class SandboxConfig:
             raise ConfigurationError(
                 "credentials are offered on a loopback address only, the sandbox has no TLS"
             )
+        if self.pop3_port is not None and not _is_loopback(self.host):
+            raise ConfigurationError("POP3 is offered on a loopback address only, it takes any password")
         if self.max_message_bytes < 1:
             raise ConfigurationError("max_message_bytes must be at least 1")
         if min(self.ack_delay, self.greylist_for) < timedelta(0):
             raise ConfigurationError("a delay cannot be negative")
+
+    @property
+    def http_names(self) -> frozenset[str] | None:
+        """Names the HTTP door answers to; None: to any, as it listens beyond this machine."""
+        if not self.http_name and not _is_loopback(self.host):
+            return None
+        return frozenset(name.lower() for name in (*self.http_name, self.host))
 
 
 def _is_loopback(host: str) -> bool:

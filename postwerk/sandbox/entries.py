@@ -15,8 +15,10 @@ NO_REPLY = "dot seen, no reply"
 REFUSED = "refused"
 ABANDONED = "abandoned"
 
-_MESSAGE_ID = re.compile(rb"^message-id:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_SUBJECT = re.compile(rb"^subject:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+# Letters in both cases one by one: with re.IGNORECASE it takes twice as long, for every mail.
+_NAMED = re.compile(
+    rb"\n(?:([Mm][Ee][Ss][Ss][Aa][Gg][Ee]-[Ii][Dd])|([Ss][Uu][Bb][Jj][Ee][Cc][Tt])|[Ff][Rr][Oo][Mm]):([^\r\n]*)"
+)
 _LONGEST_HEADER = 1000
 _FASTEST = 1
 
@@ -37,6 +39,9 @@ class Taken:
     size: int
     sha256: str
     packed: bytes
+    sender: str
+    """The From field as it came, encoded words and all: they are decoded when somebody looks."""
+    conversation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Refused:
     stage: str
     code: int
     text: str
+    mail_from: str = ""
+    conversation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +70,76 @@ class Abandoned:
     attempt: int
     stage: str
     """The last step that was taken: mail, rcpt or data."""
+    mail_from: str = ""
+    conversation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Who talks on one connection; transactions name it by its number."""
+
+    id: int
+    at: float
+    client: str
+    """Address and port."""
+    said: str
+    """Its greeting, such as "EHLO mx.example.com"; empty when it was turned away before."""
+    login: str
+    """The user it logged in as; empty without AUTH."""
 
 
 def taken(
-    number: int, at: float, mail_from: str, recipients: Sequence[tuple[str, int]], raw: bytes, verdict: str
+    number: int,
+    at: float,
+    mail_from: str,
+    recipients: Sequence[tuple[str, int]],
+    raw: bytes,
+    verdict: str,
+    conversation: int = 0,
 ) -> Taken:
     """Make the ledger entry of a message from its exact bytes."""
-    head = raw.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    message_id, subject, sender = _named_headers(raw.partition(b"\r\n\r\n")[0])
     return Taken(
         id=number,
         at=at,
         mail_from=mail_from,
         recipients=recipients,
         verdict=verdict,
-        message_id=_header(_MESSAGE_ID, head),
-        subject=_readable(_header(_SUBJECT, head)),
+        message_id=message_id,
+        subject=readable(subject),
         size=len(raw),
         sha256=hashlib.sha256(raw).hexdigest(),
         packed=zlib.compress(raw, _FASTEST),
+        sender=sender,
+        conversation=conversation,
     )
 
 
-def _header(pattern: re.Pattern[bytes], head: bytes) -> str:
-    match = pattern.search(head)
-    return b" ".join(match[1].split()).decode("utf-8", "replace")[:_LONGEST_HEADER] if match else ""
+def _named_headers(head: bytes) -> tuple[str, str, str]:
+    """Message-ID, Subject and From, each the first of its name and as it came; empty when there is none."""
+    unfolded = head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")
+    message_id = subject = sender = None
+    for is_message_id, is_subject, value in _NAMED.findall(b"\n" + unfolded):
+        if is_message_id:
+            message_id = value if message_id is None else message_id
+        elif is_subject:
+            subject = value if subject is None else subject
+        elif sender is None:
+            sender = value
+    return _text(message_id), _text(subject), _text(sender)
 
 
-def _readable(subject: str) -> str:
+def _text(value: bytes | None) -> str:
+    return b" ".join(value.split()).decode("utf-8", "replace")[:_LONGEST_HEADER] if value else ""
+
+
+def readable(header: str) -> str:
     """Decode encoded words (RFC 2047); what cannot be decoded stays as it came."""
-    if "=?" not in subject:
-        return subject
+    if "=?" not in header:
+        return header
     try:
-        decoded = str(make_header(decode_header(subject)))
+        decoded = str(make_header(decode_header(header)))
     except (HeaderParseError, LookupError, ValueError):
-        return subject
+        return header
     # The charset `unknown-8bit` yields lone surrogates, which neither SQLite nor a page can hold.
     return decoded.encode("utf-8", "replace").decode()

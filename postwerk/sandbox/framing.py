@@ -28,3 +28,11 @@ def fault_in(message: bytes) -> Answer | None:
 def without_stuffing(wire: bytes) -> bytes:
     """Undo dot-stuffing (RFC 5321 4.5.2); `wire` starts with the CRLF that ended the DATA line."""
     return wire.replace(b"\r\n.", b"\r\n")[2:] if b"\r\n." in wire else wire[2:]
+
+
+def with_stuffing(message: bytes) -> bytes:
+    """The inverse: as it goes over the wire, without the final dot, each line of it ended (RFC 1939 3)."""
+    if not message.endswith(b"\r\n"):
+        message += b"\r\n"
+    stuffed = message.replace(b"\r\n.", b"\r\n..")
+    return b"." + stuffed if message.startswith(b".") else stuffed

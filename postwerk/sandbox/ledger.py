@@ -8,23 +8,32 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from postwerk.sandbox import tables
+from postwerk.sandbox import deleting, tables
 from postwerk.sandbox.contacts import Contacts
-from postwerk.sandbox.entries import Abandoned, Refused, Taken
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Conversation, Refused, Taken
+from postwerk.sandbox.news import News
+from postwerk.sandbox.reference import Reference
 
-Entry = Taken | Refused | Abandoned
+Entry = Taken | Refused | Abandoned | Conversation
 Done = Callable[[bool], None]
 T = TypeVar("T")
 
 # SQLite takes at most 32,766 parameters in one statement.
 _ROWS_A_STATEMENT = 512
+_DELETED_AT_ONCE = 2000
+
+_REFUSAL = attrgetter("at", "recipient", "attempt", "stage", "code", "text", "mail_from", "conversation")
+_ABANDONED = attrgetter("at", "recipient", "attempt", "stage", "mail_from", "conversation")
+_CONVERSATION = attrgetter("id", "at", "client", "said", "login")
 
 
 @dataclass(slots=True)
@@ -33,12 +42,24 @@ class Tally:
 
     verdicts: Counter[str] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
+    abandoned: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As JSON tells it: how many of each state, and the refusals by code."""
+        return {
+            "accepted": self.verdicts[ACCEPTED],
+            "no_reply": self.verdicts[NO_REPLY],
+            "refused": {str(code): number for code, number in sorted(self.refused.items())},
+            "abandoned": self.abandoned,
+        }
 
     def add(self, entry: Entry) -> None:
         if isinstance(entry, Taken):
             self.verdicts[entry.verdict] += len(entry.recipients)
         elif isinstance(entry, Refused):
             self.refused[entry.code] += 1
+        elif isinstance(entry, Abandoned):
+            self.abandoned += 1
 
 
 class Ledger:
@@ -48,8 +69,12 @@ class Ledger:
         self.tally = Tally()
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._database = tables.connect(path)
-        self._database.executescript(tables.TABLES)
-        self._last_id: int = self._rows("SELECT coalesce(max(id), 0) FROM message")[0][0]
+        tables.create(self._database)
+        self._last_id = self._highest("message")
+        self._last_conversation = self._highest("conversation")
+        self.clears = 0
+        """How often it was cleared: conversations written before are gone with the rest."""
+        self.news = News()
         self._pending: list[tuple[Entry, Done | None]] = []
         self._arrived = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -58,8 +83,7 @@ class Ledger:
 
     def start(self, contacts: Contacts) -> None:
         """Begin to write; counts and contacts of an earlier run are taken up again."""
-        self.tally.verdicts.update(dict(self._rows("SELECT verdict, count(*) FROM message GROUP BY verdict")))
-        self.tally.refused.update(dict(self._rows("SELECT code, count(*) FROM refusal GROUP BY code")))
+        self.tally = self._counted()
         contacts.restore(self._rows(tables.KNOWN_CONTACTS))
         self._writer = asyncio.create_task(self._write_until_closed())
 
@@ -68,6 +92,11 @@ class Ledger:
         first = self._last_id + 1
         self._last_id += recipients
         return first
+
+    def next_conversation(self) -> int:
+        """Reserve the number of one more conversation."""
+        self._last_conversation += 1
+        return self._last_conversation
 
     def write(self, entry: Entry, done: Done | None = None) -> None:
         """Queue an entry; `done(True)` is called once it is committed, `done(False)` if it could not be."""
@@ -85,6 +114,20 @@ class Ledger:
             await self._write_pending()
             await self._in_thread(lambda: self._database.executescript(tables.CLEAR))
             self.tally = Tally()
+            self.clears += 1
+        self.news.tell()
+
+    async def delete(self, references: Sequence[Reference]) -> int:
+        """Take single rows out; the number of those that were there. What is not there is passed over."""
+        count = 0
+        for part in _parts(references, _DELETED_AT_ONCE):  # between them mail is taken
+            async with self._turn:
+                count += await self._in_thread(partial(deleting.delete, self._database, part))
+        async with self._turn:
+            await self._write_pending()
+            self.tally = await self._in_thread(self._counted)
+        self.news.tell()
+        return count
 
     async def close(self) -> None:
         """Write what is pending, then let go of the file."""
@@ -112,24 +155,23 @@ class Ledger:
                 self.tally.add(entry)
             if done is not None:
                 done(written)
+        self.news.tell()
 
     def _commit(self, entries: Sequence[Entry]) -> bool:
         """Write one group in one transaction; False when the disk does not take it."""
         messages = [entry for entry in entries if isinstance(entry, Taken)]
         refusals = [entry for entry in entries if isinstance(entry, Refused)]
         abandoned = [entry for entry in entries if isinstance(entry, Abandoned)]
+        conversations = [entry for entry in entries if isinstance(entry, Conversation)]
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._insert("body", tables.BODY_COLUMNS, [(entry.id, entry.packed) for entry in messages])
             self._insert(
                 "message", tables.MESSAGE_COLUMNS, [row for entry in messages for row in _rows_of(entry)]
             )
-            self._insert("refusal", tables.REFUSAL_COLUMNS, [_row_of(entry) for entry in refusals])
-            self._insert(
-                "abandoned",
-                tables.ABANDONED_COLUMNS,
-                [(entry.at, entry.recipient, entry.attempt, entry.stage) for entry in abandoned],
-            )
+            self._insert("refusal", tables.REFUSAL_COLUMNS, list(map(_REFUSAL, refusals)))
+            self._insert("abandoned", tables.ABANDONED_COLUMNS, list(map(_ABANDONED, abandoned)))
+            self._insert("conversation", tables.CONVERSATION_COLUMNS, list(map(_CONVERSATION, conversations)))
             self._database.execute("COMMIT")
         except sqlite3.Error:
             if self._database.in_transaction:
@@ -140,9 +182,18 @@ class Ledger:
     def _insert(self, table: str, columns: int, rows: Sequence[tuple[Any, ...]]) -> None:
         # One statement for many rows gives up the interpreter lock once instead of once a row. Beside a busy
         # event loop, asking for it back can cost a whole switch interval each time.
-        for start in range(0, len(rows), _ROWS_A_STATEMENT):
-            part = rows[start : start + _ROWS_A_STATEMENT]
+        for part in _parts(rows, _ROWS_A_STATEMENT):
             self._database.execute(tables.insert(table, columns, len(part)), list(chain.from_iterable(part)))
+
+    def _counted(self) -> Tally:
+        verdicts = self._rows("SELECT verdict, count(*) FROM message GROUP BY verdict")
+        refused = self._rows("SELECT code, count(*) FROM refusal GROUP BY code")
+        ((abandoned,),) = self._rows("SELECT count(*) FROM abandoned")
+        return Tally(Counter(dict(verdicts)), Counter(dict(refused)), abandoned)
+
+    def _highest(self, table: str) -> int:
+        highest: int = self._rows(f"SELECT coalesce(max(id), 0) FROM {table}")[0][0]
+        return highest
 
     def _rows(self, query: str) -> list[Any]:
         return self._database.execute(query).fetchall()
@@ -153,11 +204,12 @@ class Ledger:
 
 def _rows_of(entry: Taken) -> list[tuple[Any, ...]]:
     shared = (entry.verdict, entry.message_id, entry.subject, entry.size, entry.sha256, entry.id)
+    later = (entry.sender, entry.conversation)
     return [
-        (entry.id + offset, entry.at, entry.mail_from, recipient, attempt, *shared)
+        (entry.id + offset, entry.at, entry.mail_from, recipient, attempt, *shared, *later)
         for offset, (recipient, attempt) in enumerate(entry.recipients)
     ]
 
 
-def _row_of(entry: Refused) -> tuple[Any, ...]:
-    return (entry.at, entry.recipient, entry.attempt, entry.stage, entry.code, entry.text)
+def _parts(whole: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (whole[start : start + most] for start in range(0, len(whole), most))

@@ -51,6 +51,11 @@ class Login:
         self._prompts = MECHANISMS[mechanism]
         self._given: list[bytes] = []
 
+    @property
+    def user(self) -> str:
+        """Who logs in, once it has: there is only one who may."""
+        return self._credentials.user
+
     def ask(self) -> Answer:
         return Answer(ASKS_FOR_MORE, self._prompts[len(self._given)])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,27 +51,6 @@ class Reader:
         condition, values = ("AND rcpt_to = ?", (to,)) if to is not None else ("", ())
         query = f"SELECT {_COLUMNS} FROM message WHERE id > ? {condition} ORDER BY id LIMIT ?"
         return [Stored(*row) for row in await self._rows(query, (number, *values, limit))]
-
-    async def newest_messages(self, before: int | None, limit: int, containing: str) -> list[Stored]:
-        """Newest first, for people; `containing` is a part of recipient or subject."""
-        query = f"""
-            SELECT {_COLUMNS} FROM message
-            WHERE id < ? AND (? = '' OR instr(lower(rcpt_to), ?) OR instr(lower(subject), ?))
-            ORDER BY id DESC LIMIT ?
-        """
-        word = containing.lower()
-        last = before if before is not None else 2**62
-        return [Stored(*row) for row in await self._rows(query, (last, word, word, word, limit))]
-
-    async def message(self, number: int) -> Stored | None:
-        rows = await self._rows(f"SELECT {_COLUMNS} FROM message WHERE id = ?", (number,))
-        return Stored(*rows[0]) if rows else None
-
-    async def raw(self, number: int) -> bytes | None:
-        """The exact bytes of a message, dots taken out."""
-        query = "SELECT packed FROM body WHERE id = (SELECT body_id FROM message WHERE id = ?)"
-        rows = await self._rows(query, (number,))
-        return zlib.decompress(rows[0][0]) if rows else None
 
     async def copies(self) -> dict[str, int]:
         """Copies, distinct recipients, and copies that repeat a Message-ID to the same recipient."""

@@ -18,16 +18,17 @@ from postwerk.sandbox.behaviour import (
     refusal_after_dot,
 )
 from postwerk.sandbox.commands import Envelope, read_mail, read_rcpt
-from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Refused, taken
+from postwerk.sandbox.entries import ACCEPTED, NO_REPLY, Abandoned, Conversation, Refused, taken
 from postwerk.sandbox.framing import TOO_LARGE
 from postwerk.sandbox.login import ASKS_FOR_MORE, MECHANISMS, TAKEN, Login
 from postwerk.sandbox.rate import Bucket
-from postwerk.sandbox.wire import Wire
+from postwerk.sandbox.wire import Wire, written_address
 
 if TYPE_CHECKING:
     from postwerk.sandbox.sandbox import Sandbox
 
 _MOST_RECIPIENTS = 1000
+_UNWRITTEN = (0, -1)
 
 
 class Session(Wire):
@@ -38,6 +39,10 @@ class Session(Wire):
         self._sandbox = sandbox
         self._rules = sandbox.domains.standing
         self._greeted = False
+        self._client = ""
+        self._said = ""
+        self._user = ""
+        self._conversation = _UNWRITTEN
         self._login: Login | None = None
         self._may_send = sandbox.config.credentials is None
         self._envelope: Envelope | None = None
@@ -45,6 +50,7 @@ class Session(Wire):
         self._bucket = Bucket(rate) if rate else None
 
     def welcome(self) -> Answer:
+        self._client = written_address(self._transport.get_extra_info("peername"))
         answer = self._banner()
         self._sandbox.connections.note(time.time(), answer.code)
         return answer
@@ -69,12 +75,12 @@ class Session(Wire):
     # Commands, in the order a client says them.
 
     def _helo(self, argument: bytes) -> Answer:
-        return self._greet(argument, Answer(250, replies.NAME))
+        return self._greet("HELO", argument, Answer(250, replies.NAME))
 
     def _ehlo(self, argument: bytes) -> Answer:
-        return self._greet(argument, self._sandbox.ehlo)
+        return self._greet("EHLO", argument, self._sandbox.ehlo)
 
-    def _greet(self, argument: bytes, answer: Answer) -> Answer:
+    def _greet(self, verb: str, argument: bytes, answer: Answer) -> Answer:
         if not argument.strip():
             return replies.WHO_ARE_YOU
         # RFC 5321 4.1.4: EHLO in mid-session also clears the transaction.
@@ -82,6 +88,7 @@ class Session(Wire):
         if self._rules and (trouble := self._trouble("ehlo")):
             return self._refuse(trouble, "ehlo")
         self._greeted = True
+        self._said, self._conversation = f"{verb} {argument.decode('utf-8', 'replace').strip()}", _UNWRITTEN
         return answer
 
     def _auth(self, argument: bytes) -> Answer | None:
@@ -103,6 +110,8 @@ class Session(Wire):
         self._login = None
         answer = self._trouble("auth") or answer
         self._may_send = answer is TAKEN
+        if self._may_send:
+            self._user, self._conversation = login.user, _UNWRITTEN
         return answer if self._may_send else self._refuse(answer, "auth")
 
     def _mail(self, argument: bytes) -> Answer:
@@ -171,7 +180,8 @@ class Session(Wire):
         ledger = self._sandbox.ledger
         number = ledger.next_id(len(envelope.recipients))
         verdict = NO_REPLY if silence else ACCEPTED
-        entry = taken(number, time.time(), envelope.mail_from, envelope.recipients, message, verdict)
+        at, conversation = time.time(), self._written_conversation()
+        entry = taken(number, at, envelope.mail_from, envelope.recipients, message, verdict, conversation)
         delay = self._sandbox.ack_delay + max(
             delay_seconds(behaviour_of(to)) for to, _ in envelope.recipients
         )
@@ -263,19 +273,36 @@ class Session(Wire):
             return
         stage = "data" if self._in_message else "rcpt" if envelope.recipients else "mail"
         for recipient, attempt in envelope.recipients or [("", 0)]:
-            self._sandbox.ledger.write(Abandoned(time.time(), recipient, attempt, stage))
+            entry = Abandoned(
+                time.time(), recipient, attempt, stage, envelope.mail_from, self._written_conversation()
+            )
+            self._sandbox.ledger.write(entry)
 
     def _refuse_all(self, answer: Answer, stage: str) -> Answer:
-        envelope, self._envelope = self._current(), None
-        for recipient, attempt in envelope.recipients:
+        for recipient, attempt in self._current().recipients:
             self._refuse(answer, stage, recipient, attempt)
+        self._envelope = None
         return answer
 
     def _refuse(self, answer: Answer, stage: str, recipient: str = "", attempt: int = 0) -> Answer:
+        mail_from = ""
         if self._envelope is not None:
-            self._envelope.refused = True
-        self._sandbox.ledger.write(Refused(time.time(), recipient, attempt, stage, answer.code, answer.text))
+            self._envelope.refused, mail_from = True, self._envelope.mail_from
+        conversation = self._written_conversation()
+        self._sandbox.ledger.write(
+            Refused(time.time(), recipient, attempt, stage, answer.code, answer.text, mail_from, conversation)
+        )
         return answer
+
+    def _written_conversation(self) -> int:
+        """The number under which the ledger knows this connection; written with its first entry."""
+        ledger = self._sandbox.ledger
+        if self._conversation[1] != ledger.clears:
+            self._conversation = (ledger.next_conversation(), ledger.clears)
+            ledger.write(
+                Conversation(self._conversation[0], time.time(), self._client, self._said, self._user)
+            )
+        return self._conversation[0]
 
 
 _COMMANDS: Mapping[bytes, Callable[[Session, bytes], Answer | None]] = {

@@ -18,7 +18,9 @@ CREATE TABLE IF NOT EXISTS message (
     subject TEXT NOT NULL,
     size INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
-    body_id INTEGER NOT NULL
+    body_id INTEGER NOT NULL,
+    sender TEXT NOT NULL DEFAULT '',
+    conversation INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS refusal (
     id INTEGER PRIMARY KEY,
@@ -27,20 +29,45 @@ CREATE TABLE IF NOT EXISTS refusal (
     attempt INTEGER NOT NULL,
     stage TEXT NOT NULL,
     code INTEGER NOT NULL,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    mail_from TEXT NOT NULL DEFAULT '',
+    conversation INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS abandoned (
     id INTEGER PRIMARY KEY,
     at REAL NOT NULL,
     rcpt_to TEXT NOT NULL,
     attempt INTEGER NOT NULL,
-    stage TEXT NOT NULL
+    stage TEXT NOT NULL,
+    mail_from TEXT NOT NULL DEFAULT '',
+    conversation INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS conversation (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    client TEXT NOT NULL,
+    said TEXT NOT NULL,
+    login TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS message_by_recipient ON message (rcpt_to, message_id);
 CREATE INDEX IF NOT EXISTS refusal_by_recipient ON refusal (rcpt_to);
 """
 
-CLEAR = "BEGIN; DELETE FROM message; DELETE FROM body; DELETE FROM refusal; DELETE FROM abandoned; COMMIT;"
+_LATER_COLUMNS = {
+    "message": {"sender": "TEXT NOT NULL DEFAULT ''", "conversation": "INTEGER NOT NULL DEFAULT 0"},
+    "refusal": {"mail_from": "TEXT NOT NULL DEFAULT ''", "conversation": "INTEGER NOT NULL DEFAULT 0"},
+    "abandoned": {"mail_from": "TEXT NOT NULL DEFAULT ''", "conversation": "INTEGER NOT NULL DEFAULT 0"},
+}
+
+_ALL = ("message", "body", "refusal", "abandoned", "conversation")
+CLEAR = f"BEGIN; {' '.join(f'DELETE FROM {table};' for table in _ALL)} COMMIT;"
+
+# A message's rows follow the number of its first one without a gap, and there are at most a thousand of them.
+DELETE_BODIES_WITHOUT_ROWS = """
+DELETE FROM body WHERE id = ?1 AND NOT EXISTS (
+    SELECT 1 FROM message WHERE id BETWEEN ?1 AND ?1 + 1000 AND body_id = ?1
+)
+"""
 
 KNOWN_CONTACTS = """
 SELECT rcpt_to, max(attempt), min(at) FROM (
@@ -50,14 +77,15 @@ SELECT rcpt_to, max(attempt), min(at) FROM (
 ) WHERE attempt > 0 GROUP BY rcpt_to
 """
 
-MESSAGE_COLUMNS = 11
+MESSAGE_COLUMNS = 13
 BODY_COLUMNS = 2
-REFUSAL_COLUMNS = 6
-ABANDONED_COLUMNS = 4
+REFUSAL_COLUMNS = 8
+ABANDONED_COLUMNS = 6
+CONVERSATION_COLUMNS = 5
 
 _NAMED_COLUMNS = {
-    "refusal": " (at, rcpt_to, attempt, stage, code, text)",
-    "abandoned": " (at, rcpt_to, attempt, stage)",
+    "refusal": " (at, rcpt_to, attempt, stage, code, text, mail_from, conversation)",
+    "abandoned": " (at, rcpt_to, attempt, stage, mail_from, conversation)",
 }
 
 
@@ -72,6 +100,16 @@ def connect(path: Path, *, reading: bool = False) -> sqlite3.Connection:
     # NORMAL outlives kill -9 of this process, not a power cut: the tests kill processes, they cut no power.
     database.execute("PRAGMA synchronous = normal")
     return database
+
+
+def create(database: sqlite3.Connection) -> None:
+    """Make what is missing, in a file that an earlier version began too."""
+    database.executescript(TABLES)
+    for table, columns in _LATER_COLUMNS.items():
+        there = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+        for name, kind in columns.items():
+            if name not in there:
+                database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 def insert(table: str, columns: int, rows: int) -> str:

@@ -166,3 +166,11 @@ class Wire(asyncio.Protocol):
         self._lines.clear()
         if self._leaving:
             self._transport.close()
+
+
+def written_address(peer: tuple[str, int, *tuple[object, ...]] | None) -> str:
+    """Host and port of a socket as people write them; empty when it is gone already."""
+    if not peer:
+        return ""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

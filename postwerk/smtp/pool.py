@@ -11,6 +11,7 @@ from datetime import timedelta
 from postwerk.contracts.mail import Mail
 from postwerk.contracts.smtp import Exchange, Stage
 from postwerk.errors import ConfigurationError
+from postwerk.observe.metrics.sending import session_failed
 from postwerk.smtp.conversation import Conversation
 from postwerk.smtp.opening import open_conversation
 from postwerk.smtp.relay import RelayConfig
@@ -110,6 +111,7 @@ class Lease:
         await self.conversation.quit()
         opened = await open_conversation(self._relay)
         if isinstance(opened, Exchange):
+            session_failed(self._relay.name, opened.stage)
             return opened
         self.conversation = opened
         return None
@@ -235,6 +237,7 @@ class ConnectionPool:
             self._give_permit(lane)
             raise
         if isinstance(conversation, Exchange):
+            session_failed(self._relay.name, conversation.stage)
             self._give_permit(lane)
             return conversation
         lease = Lease(lane, conversation, self._relay, state.limits)

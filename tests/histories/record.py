@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -24,7 +25,9 @@ from postwerk.archive.audit import Actor
 from postwerk.archive.coalescing import Coalescing, wait_with_others
 from postwerk.archive.engine import Archive
 from postwerk.archive.operations import Operation, operation
+from postwerk.archive.outbox import newest
 from postwerk.archive.suppressions import NewSuppression, add_suppressions
+from postwerk.archive.webhooks import change_webhook
 from postwerk.contracts.content import Mailbox
 from postwerk.contracts.options import Notify, NotifyMode, NotifyOn, RetrySchedule
 from postwerk.contracts.orders import (
@@ -35,15 +38,22 @@ from postwerk.contracts.orders import (
     HoldSignal,
 )
 from postwerk.contracts.queue import STARTED_AGAIN, OperationState, QueueFilter, Verb
-from postwerk.contracts.states import SendKind
+from postwerk.contracts.states import MessageState, SendKind
+from postwerk.contracts.webhooks import Position, ReplayOrder, WebhookState
 from tests.support.databases import open_archive
+from tests.support.receiver import OK, Receiver, answer
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send, a_stored_schedule
+from tests.support.webhooks import a_webhook, some_events
 from tests.support.worker import program, started, working
-from workflows.client import add_search_attributes, hand_in
+from workflows import options
+from workflows.client import add_search_attributes, hand_in, start_replay, wake_webhook
+from workflows.names import webhook_workflow_id
 from workflows.schedules import fire_by_hand
 
 FOLDER = Path(__file__).parent
+SHORT_HISTORY = 20
+"""Events after which the recorded key goes on in a new run; replayed with the same."""
 QUICK = RetrySchedule(initial=timedelta(seconds=1), maximum=timedelta(seconds=2))
 
 
@@ -285,6 +295,81 @@ async def coalesced(client: Client, archive: Archive, queue: str) -> None:
     await record(client, "coalesced", arrival.workflow_id)
 
 
+async def webhook(client: Client, archive: Archive, queue: str) -> None:
+    """Refused once, woken in its wait, then told everything, and disabled."""
+    with Receiver(answer(500), OK) as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=10)
+        await some_events(archive, 15)
+        await wake_webhook(client, hook.id, task_queue=queue)
+        await receiver.requests(1)
+        await asyncio.sleep(1)
+        await wake_webhook(client, hook.id, task_queue=queue)
+        await receiver.requests(3)
+        await asyncio.sleep(1)
+        async with archive.writing() as connection:
+            await change_webhook(connection, hook.id, datetime.now(UTC), state=WebhookState.DISABLED)
+        name = webhook_workflow_id(hook.id)
+        await client.get_workflow_handle(name).result()
+        await record(client, "webhook", name)
+
+
+async def webhook_replayed(client: Client, archive: Archive, queue: str) -> None:
+    with Receiver(answer(500), OK) as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=10)
+        await some_events(archive, 15)
+        async with archive.reading() as connection:
+            end = await newest(connection)
+        order = ReplayOrder(
+            webhook_id=hook.id, position=Position(xid=0, id=0), last=Position(xid=end.xid, id=end.id)
+        )
+        name = await start_replay(client, "replay_1", order, task_queue=queue)
+        await client.get_workflow_handle(name).result()
+        await record(client, "webhook_replayed", name)
+
+
+async def many_held(client: Client, archive: Archive, queue: str) -> None:
+    """Enough children to be told all at once, and an operator's order to all of them."""
+    addresses = [f"defer+{n}@example.com" for n in range(options.TOLD_ONE_BY_ONE + 2)]
+    order = await a_stored_bulk_send(archive, addresses, retry=QUICK, recipients_per_child=1, rate="20/s")
+    handle = await started(client, order, queue)
+    await asyncio.sleep(4)
+    await handle.signal("hold", HoldSignal(reason="recording"))
+    await handle.signal("release")
+    await asyncio.sleep(2)
+    bulk = (order.bulk_id,)
+    await operated(archive, Verb.HOLD, QueueFilter(bulk=bulk, code=4), client, queue)
+    held = QueueFilter(bulk=bulk, state=(MessageState.HELD,))
+    op = await operated(archive, Verb.RELEASE, held, client, queue)
+    await handle.cancel()
+    try:
+        await handle.result()
+    except WorkflowFailureError:
+        await record(client, "many_held", f"bulk-{order.bulk_id}", f"operation-{op.id}")
+
+
+async def coalesced_afresh(client: Client, archive: Archive, queue: str) -> None:
+    """A key that is hit so often that its workflow goes on in a new run, which is recorded."""
+    arrival = None
+    with patch.object(options, "LONG_HISTORY", SHORT_HISTORY):
+        for rank in range(12):
+            order = await a_message(archive, "ok+1@example.com")
+            async with archive.writing() as connection:
+                wish = Coalescing("often", rank, timedelta(seconds=3))
+                arrival = await wait_with_others(
+                    connection, order.bulk_id, "", wish, lambda: datetime.now(UTC)
+                )
+            await hand_in(client, arrival, task_queue=queue)
+        assert arrival is not None
+        handle = client.get_workflow_handle(arrival.workflow_id)
+        first = (await handle.fetch_history()).events[0].workflow_execution_started_event_attributes
+        await handle.result()
+    history = await client.get_workflow_handle(
+        arrival.workflow_id, run_id=first.first_execution_run_id
+    ).fetch_history()
+    (FOLDER / "coalesced_afresh-0-Coalesce.json").write_text(history.to_json())
+    await record(client, "coalesced_afresh_end", arrival.workflow_id)
+
+
 STORIES = (
     completed,
     planned_and_expanded,
@@ -303,6 +388,10 @@ STORIES = (
     message_held_and_cancelled,
     message_started_again,
     coalesced,
+    many_held,
+    coalesced_afresh,
+    webhook,
+    webhook_replayed,
 )
 
 
@@ -314,7 +403,7 @@ async def main(names: Sequence[str]) -> None:
         async with environment, open_archive(f"sqlite:///{folder}/archive.db") as archive:
             client = environment.client
             await add_search_attributes(client)
-            async with working(client, archive, sandbox.relay_url) as queue:
+            async with working(client, archive, sandbox.relay_url, webhook_allow_private=True) as queue:
                 for story in STORIES:
                     if names and story.__name__ not in names:
                         continue

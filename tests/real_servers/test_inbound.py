@@ -22,6 +22,7 @@ from postwerk.inbound.processing import Processor
 from postwerk.inbound.reader import MailReader, ReaderDied
 from postwerk.inbound.reading import read_mail
 from postwerk.rules.returned import WAITS_AT_MOST
+from tests.support.metrics import Growth
 from tests.support.returned import EXIM, QMAIL, TRIED_FOR_DAYS, VACATION, a_complaint, a_dsn
 from tests.support.seeding import a_stored_bulk_send
 
@@ -117,8 +118,11 @@ async def world(archive: Archive) -> AsyncIterator[World]:
 
 
 async def test_a_delivered_message_bounces_late_and_everything_says_so(world: World) -> None:
+    growth = Growth()
     mail = await world.came(a_dsn())
 
+    assert growth.of("postwerk_inbound_total", kind="bounce", result="done") == 1
+    assert growth.of("postwerk_late_bounces_total") == 1
     assert (mail.state, mail.kind, mail.bulk_id, mail.seq) == (InboundState.DONE, "bounce", world.bulk_id, 1)
     message = await world.message()
     assert (message.state, message.late, message.attempts) == (MessageState.BOUNCED, True, 2)
@@ -286,6 +290,7 @@ async def test_after_another_end_it_is_noted(world: World, state: MessageState) 
 async def test_a_complaint_ends_all_mail_to_its_recipient(world: World) -> None:
     link = f"List-Unsubscribe: <https://shop.example/u/{world.tokens.unsubscribe(world.bulk_id, 2)}>"
     raw = a_complaint(original=link)
+    growth = Growth()
     mail = await world.came(raw, "fbl@bounce.example", sender="feedback@provider.example")
 
     assert (mail.state, mail.kind, mail.seq) == (InboundState.DONE, "complaint", 2)
@@ -297,6 +302,8 @@ async def test_a_complaint_ends_all_mail_to_its_recipient(world: World) -> None:
     again = await world.came(raw + b"\r\n", "abuse@bounce.example")
     assert again.state is InboundState.IGNORED
     assert (await world.send()).complaints == 1
+    assert growth.of("postwerk_complaints_total") == 1
+    assert growth.of("postwerk_inbound_total", kind="complaint", result="ignored") == 1
 
 
 async def test_a_complaint_goes_beyond_an_unsubscription(world: World) -> None:
@@ -340,8 +347,10 @@ async def test_a_mail_that_kills_its_reader_twice_is_unparsed_and_keeps_nobody_w
     assert [(await world.mail(one)).state for one in good] == [InboundState.DONE] * 3
     assert (await world.mail(poison)).state is InboundState.WAITING
 
+    growth = Growth()
     world.now += timedelta(seconds=6)
     await world.processor.work_off()
+    assert growth.of("postwerk_inbound_total") == growth.of("postwerk_inbound_total", kind="unparsed") == 1
     ended = await world.mail(poison)
     assert (ended.state, ended.tries, reader.deaths) == (InboundState.UNPARSED, 2, 2)
     assert "signal 9" in ended.detail

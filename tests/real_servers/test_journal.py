@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import text
+import pytest
+from sqlalchemy import Connection, text
 
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
 from postwerk.archive.journal import Journal, Mark, Outcome
 from postwerk.contracts.states import MessageState
+from tests.support.metrics import Growth
 from tests.support.seeding import a_stored_bulk_send
 
 
@@ -86,6 +89,7 @@ async def test_a_mark_and_its_outcome_may_share_a_commit(archive: Archive) -> No
 async def test_many_connections_share_commits_and_every_counter_is_exact(archive: Archive) -> None:
     addresses = [f"a{n}@example.com" for n in range(300)]
     bulk_id = (await a_stored_bulk_send(archive, addresses)).bulk_id
+    growth = Growth()
     async with open_journal(archive) as journal:
 
         async def carry(first: int) -> None:
@@ -98,6 +102,29 @@ async def test_many_connections_share_commits_and_every_counter_is_exact(archive
     told = await accounts(archive, bulk_id)
     assert told["counted"] == {"bounced": 100, "delivered": 200}
     assert told["adds_up"]
+    assert growth.of("postwerk_journal_group_size_sum") == 600
+    commits = growth.of("postwerk_journal_commit_seconds_count")
+    assert 20 <= commits == growth.of("postwerk_journal_group_size_count") < 600
+
+
+async def test_while_the_archive_is_away_its_metrics_say_so(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk_id = (await a_stored_bulk_send(archive, ["a@example.com"])).bulk_id
+    growth, write, seen = Growth(), archive.at_once, list[float]()
+
+    async def at_once(work: Callable[[Connection], Any]) -> Any:
+        seen.append(growth.of("postwerk_journal_waiting"))
+        if len(seen) <= 2:
+            raise OSError("the disk is full")
+        return await write(work)
+
+    monkeypatch.setattr(archive, "at_once", at_once)
+    async with open_journal(archive) as journal:
+        assert await journal.mark(a_mark(bulk_id, 1))
+    assert seen == [0, 1, 1]
+    assert growth.of("postwerk_journal_failures_total") == 2
+    assert growth.of("postwerk_journal_waiting") == 0
 
 
 async def test_a_cancelled_message_cannot_be_marked(archive: Archive) -> None:

@@ -14,6 +14,7 @@ import pytest
 from postwerk.contracts.smtp import Exchange, Stage, Trouble
 from postwerk.errors import ConfigurationError
 from postwerk.smtp import ConnectionPool, Lease, PoolLimits
+from tests.support.metrics import Growth
 from tests.support.scripted_server import LETTER, ScriptedServer
 
 SOON = timedelta(seconds=2)
@@ -219,12 +220,14 @@ async def test_a_used_connection_lost_after_the_dot_is_never_tried_again(tmp_pat
 
 
 async def test_a_failed_opening_is_an_exchange_and_frees_its_place(tmp_path: Path) -> None:
+    growth = Growth()
     with ScriptedServer(tmp_path, {"banner": "554 no"}) as server:
         async with a_pool(server, connections_per_lane=1) as pool:
             for _ in range(3):
                 opened = await pool.acquire(LANE, NOW)
                 assert isinstance(opened, Exchange)
                 assert opened.stage is Stage.BANNER
+            assert growth.of("postwerk_connection_failures_total", stage="banner") == 3
             assert pool.open_connections == 0
             assert pool.has_room(LANE)
 

@@ -171,7 +171,8 @@ def a_bulk_send(**changes: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def open_door(archive: Archive, config: ApiConfig | None = None) -> AsyncIterator[Door]:
     temporal = RecordingTemporal()
-    parts = Parts(archive, cast(Client, temporal), config or ApiConfig())
+    parts = Parts(archive, cast(Client, temporal), config or ApiConfig(stream_seconds=0.0))
     transport = httpx2.ASGITransport(create_app(parts))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield Door(parts, temporal, http)
+    await parts.wire.close()

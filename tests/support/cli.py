@@ -79,7 +79,18 @@ class ServedApi:
     http: httpx2.Client
     temporal: RecordingTemporal
     loop: asyncio.AbstractEventLoop
-    archive: Archive
+    parts: Parts
+    thread: threading.Thread
+    server: uvicorn.Server
+
+    def stop(self) -> None:
+        """As its process does when it is told to."""
+        self.loop.call_soon_threadsafe(self.parts.streams.stop)
+        self.server.should_exit = True
+
+    @property
+    def archive(self) -> Archive:
+        return self.parts.archive
 
     def do(self, work: Any) -> Any:
         """Await `work` in the API's own loop."""
@@ -96,21 +107,20 @@ def served_api(folder: Path, config: ApiConfig | None = None) -> Iterator[Served
     """The API in a thread, over an empty SQLite archive."""
     up = threading.Event()
     found: list[ServedApi] = []
-    servers: list[_Server] = []
 
     async def serve() -> None:
         async with open_archive(f"sqlite+aiosqlite:///{folder}/archive.db") as archive:
             temporal = RecordingTemporal()
             parts = Parts(archive, cast(Client, temporal), config or ApiConfig())
             server = _Server(uvicorn.Config(create_app(parts), port=0, log_level="warning", ws="none"))
-            servers.append(server)
             running = asyncio.create_task(server.serve())
             while not server.started:
                 await asyncio.sleep(0.01)
             port = server.servers[0].sockets[0].getsockname()[1]
             url = f"http://127.0.0.1:{port}"
             http = httpx2.Client(base_url=url, timeout=30)
-            found.append(ServedApi(url, http, temporal, asyncio.get_running_loop(), archive))
+            loop = asyncio.get_running_loop()
+            found.append(ServedApi(url, http, temporal, loop, parts, thread, server))
             up.set()
             await running
             await parts.close()
@@ -122,7 +132,8 @@ def served_api(folder: Path, config: ApiConfig | None = None) -> Iterator[Served
         yield found[0]
     finally:
         found[0].http.close()
-        servers[0].should_exit = True
+        if thread.is_alive():
+            found[0].stop()
         thread.join(30)
 
 

@@ -38,6 +38,7 @@ class SandboxProcess:
         self.smtp_port = smtp_port
         self.http_port = http_port
         self.http_url = ""
+        self.pop3_port = 0
 
     @property
     def relay_url(self) -> str:
@@ -49,6 +50,7 @@ class SandboxProcess:
         self.process = subprocess.Popen([*self._command, *ports], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         words = dict(word.split("=", 1) for word in self._ready_line().split() if "=" in word)
         self.smtp_port = int(words["smtp"].rpartition(":")[2])
+        self.pop3_port = int(words.get("pop3", ":0").rpartition(":")[2])
         self.http_url = words["http"]
         self.http_port = int(self.http_url.rpartition(":")[2])
         self._http = httpx2.Client(base_url=self.http_url, timeout=30)

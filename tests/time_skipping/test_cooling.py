@@ -20,6 +20,7 @@ from tests.support.attempts import (
     send_of,
     waits_of,
 )
+from tests.support.metrics import Growth
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import another_client, carried, skipping_server, started, working
@@ -45,9 +46,12 @@ async def test_a_rate_reply_cools_the_lane_for_the_time_it_names(
         working(environment.client, archive, sandbox.relay_url) as queue,
     ):
         sandbox.set_domain("gmail.com", answer=answer)
+        growth = Growth()
         order = await a_stored_bulk_send(archive, ["ok@gmail.com"])
         handle = await started(environment.client, order, queue)
         await environment.sleep(rest / 2)
+        assert growth.of("postwerk_lane_cool_downs_total", provider="gmail.com", reason="rate_limited") == 1
+        assert growth.of("postwerk_delayed_due_to_cool_down_total", provider="gmail.com") >= 1
         sandbox.clear_domain()
         await handle.result()
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from activities.parts import SendPermission
@@ -25,10 +25,11 @@ from tests.support.attempts import (
     moments_of,
     send_of,
 )
+from tests.support.metrics import Growth
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import carried, pass_without_workers, skipping_server, started, working
-from workflows.names import delivery_workflow_id
+from workflows.names import bulk_workflow_id, delivery_workflow_id
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 86400))
 LAST_CALL = timedelta(seconds=5)
@@ -56,6 +57,10 @@ async def expired_in_time(archive: Archive, order: BulkSendInput) -> reads.BulkS
     return send
 
 
+async def events_of(client: Client, workflow_id: str) -> int:
+    return len((await client.get_workflow_handle(workflow_id).fetch_history()).events)
+
+
 @ONE_DATABASE
 @pytest.mark.parametrize("deadline", [MINUTE, 5 * DAY, 7 * DAY], ids=str)
 async def test_who_is_always_refused_for_now_expires_at_the_deadline(
@@ -66,8 +71,12 @@ async def test_who_is_always_refused_for_now_expires_at_the_deadline(
             order = await a_stored_bulk_send(archive, ["defer@example.com"], deadline=deadline)
             async with working(environment.client, archive, sandbox.relay_url) as queue:
                 counts = await carried(environment.client, order, queue)
+            root, batch = bulk_workflow_id(order.bulk_id), delivery_workflow_id(order.bulk_id, 1)
+            lengths = [await events_of(environment.client, one) for one in (root, batch)]
 
     assert counts.states == {MessageState.EXPIRED: 1}
+    assert lengths[0] < 300, "a look at the counters now and then"
+    assert lengths[1] < 20, "retries leave no trace in the history of a batch"
     send = await expired_in_time(archive, order)
     async with archive.reading() as connection:
         accounts = await reads.accounting(connection, order.bulk_id)
@@ -93,11 +102,13 @@ async def test_who_is_paced_past_the_deadline_is_sent_as_long_as_there_is_time(
     addresses = [f"ok+{n}@example.com" for n in range(10)]
     async with skipping_server() as environment:
         with SandboxProcess() as sandbox:
+            growth = Growth()
             order = await a_stored_bulk_send(archive, addresses, rate="1/h", deadline=3 * HOUR)
             async with working(environment.client, archive, sandbox.relay_url) as queue:
                 counts = await carried(environment.client, order, queue)
 
     assert counts.states == {MessageState.DELIVERED: 3, MessageState.EXPIRED: 7}
+    assert growth.of("postwerk_delayed_due_to_rate_total", provider="other") >= 7
     await expired_in_time(archive, order)
     sent = sorted([at for seq in range(1, 11) for at in await moments_of(archive, order.bulk_id, seq)])
     late = [at - sent[0] - n * HOUR for n, at in enumerate(sent)]

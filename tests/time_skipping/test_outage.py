@@ -15,6 +15,7 @@ from postwerk.contracts.orders import Counts
 from postwerk.contracts.states import BulkState, MessageState
 from tests.support.attempts import SLACK, attempts_of, deadline_of, is_exactly, moments_of, send_of
 from tests.support.front import CLOSES, front_of
+from tests.support.metrics import Growth
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import another_client, skipping_server, started, working
@@ -45,8 +46,11 @@ async def test_an_hours_outage_costs_nobody_an_attempt_and_is_probed_by_one(
                 working(await another_client(environment), archive, relay_url, task_queue="shared")
             )
         front.shut(saying)
+        growth = Growth()
         handle = await started(environment.client, order, queue)
         await environment.sleep(HOUR)
+        assert growth.of("postwerk_delayed_due_to_relay_total", provider="other") >= batches
+        assert growth.of("postwerk_connection_failures_total", relay="default") >= 16
         front.open()
         await handle.result()
 
@@ -95,7 +99,7 @@ async def test_a_send_whose_sender_is_refused_is_paused_for_days_and_goes_on_whe
     # Ten seconds by the real clock, in which here weeks may pass.
     monkeypatch.setattr(SendPermission, "DENIED_SECONDS", 0.1)
     # One recipient, refused a minute apart: here a hold may hang that meets many at work.
-    schedule = RetrySchedule(waits=(MINUTE,), jitter=0.0)
+    schedule, growth = RetrySchedule(waits=(MINUTE,), jitter=0.0), Growth()
     async with (
         skipping_server() as environment,
         SandboxProcess() as sandbox,
@@ -120,6 +124,7 @@ async def test_a_send_whose_sender_is_refused_is_paused_for_days_and_goes_on_whe
 
     assert paused.state is still.state is BulkState.PAUSED
     assert paused.reason.startswith("paused by itself: 10 times in a row")
+    assert growth.of("postwerk_bulk_sends_paused_total") == 1
     assert refusals == 10
     assert still.counts[MessageState.EXPIRED] == still.counts[MessageState.BOUNCED] == 0
     assert counts.states == {MessageState.DELIVERED: 1}

@@ -24,6 +24,7 @@ from tests.support.attempts import (
     moments_of,
     send_of,
 )
+from tests.support.metrics import Growth
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import carried, skipping_server, started, working
@@ -99,10 +100,12 @@ async def test_a_provider_rests_with_all_of_its_domains_until_the_end(archive: A
         working(environment.client, archive, sandbox.relay_url) as queue,
     ):
         made = await suspend(archive, environment, "gmail.com", 2 * DAY, "provider")
+        growth = Growth()
         order = await a_stored_bulk_send(archive, ["x@gmail.com", "x@googlemail.com", "x@gmx.de"])
         handle = await started(environment.client, order, queue)
         await environment.sleep(DAY)
         assert (await message_of(archive, order.bulk_id, 3)).state is MessageState.DELIVERED
+        assert growth.of("postwerk_delayed_due_to_suspension_total", provider="gmail.com") >= 2
         assert await runs_of_batch(environment, order.bulk_id) <= 3
         await handle.result()
 

@@ -28,6 +28,7 @@ from postwerk.contracts.states import BulkState, MessageState
 from postwerk.contracts.windows import SendingWindow, Weekday
 from postwerk.rules.sending_window import is_open
 from tests.support.attempts import CLOCK_STEP, SLACK, is_exactly, message_of, moments_of, send_of
+from tests.support.metrics import Growth
 from tests.support.sandbox import SandboxProcess
 from tests.support.seeding import a_stored_bulk_send
 from tests.support.worker import skipping_server, started, working
@@ -327,7 +328,7 @@ async def test_what_waits_for_its_window_loses_no_attempt_and_expires_by_its_dea
     archive: Archive,
 ) -> None:
     """It opened for an hour; then never again in its time."""
-    monday = datetime(2027, 3, 1, 8, 30, tzinfo=BERLIN)
+    monday, growth = datetime(2027, 3, 1, 8, 30, tzinfo=BERLIN), Growth()
     async with a_story(
         archive,
         REFUSED,
@@ -336,6 +337,7 @@ async def test_what_waits_for_its_window_loses_no_attempt_and_expires_by_its_dea
         retry=RetrySchedule(waits=(10 * MINUTE,), jitter=0.0),
     ) as story:
         await story.handle.result()
+        assert growth.of("postwerk_delayed_due_to_window_total", provider="other") >= 1
         tried = await moments_of(archive, story.order.bulk_id)
         assert [at.astimezone(BERLIN).strftime("%d %H:%M") for at in tried] == [
             "01 08:30",

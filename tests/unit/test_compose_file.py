@@ -145,6 +145,7 @@ def test_the_store_and_the_engine_cannot_reach_the_internet() -> None:
         "store",
         "engine",
         "mail",
+        "watch",
     }
     assert SERVICES["postgres"]["networks"] == ["store"]
     assert "store" not in SERVICES["sandbox"]["networks"]

@@ -11,10 +11,11 @@ import httpx2
 import pytest
 
 from api.app import create_app
-from api.middleware import keep_queries_out_of_the_log
+from api.errors import loggable
 from api.progress import RateMemory
 from postwerk.archive.engine import Archive, ArchiveConfig
 from postwerk.archive.migrate import migrate
+from postwerk.observe.log import clean_access_lines
 from tests.support.api import Door, a_bulk_send, open_door
 
 
@@ -42,7 +43,7 @@ async def test_ready_means_archive_temporal_and_a_worker(door: Door) -> None:
 async def test_the_api_starts_by_settings_and_takes_mail_while_temporal_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.app.configure_logging", lambda level: None)  # pytest has the log
+    monkeypatch.setattr("api.app.log.configure_logging", lambda *_: None)  # pytest has the log
     url = f"sqlite+aiosqlite:///{tmp_path}/archive.db"
     monkeypatch.setenv("POSTWERK_DATABASE_URL", url)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
@@ -70,7 +71,7 @@ def test_a_wrong_database_url_is_one_clear_error(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_access_log_shows_no_query(caplog: pytest.LogCaptureFixture) -> None:
-    keep_queries_out_of_the_log()
+    clean_access_lines(loggable)
     logger = logging.getLogger("uvicorn.access")
     with caplog.at_level(logging.INFO, "uvicorn.access"):
         logger.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/v1/x?q=ada@example.com", "1.1", 200)

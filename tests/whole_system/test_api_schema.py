@@ -29,6 +29,7 @@ from tests.support.dns import DnsServer
 from tests.support.keys import FromThisMachine
 
 LISTED = "ada@example.com"
+NOBODY_LISTENS = "http://localhost:1024/hook"
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -68,6 +69,9 @@ def test_no_call_answers_500_or_what_is_not_documented(tmp_path: Path, examples:
             calls_per_minute=0,
             dns_server=server.address,
             public_url="https://x.example",
+            stream_seconds=0.0,
+            webhook_allow_private=True,
+            webhook_resolve=_resolve,
         )
         _try_all(Parts(archive, cast(Client, RecordingTemporal()), config), examples)
     asyncio.run(archive.close())
@@ -84,7 +88,7 @@ def _try_all(parts: Parts, examples: int) -> None:
     few = settings(EXAMPLES, max_examples=examples)
     for operation in operations:
         _list(schema)
-        _try(few, operation, known, _suspended(schema), _key(schema), _came_back(schema))
+        _try(few, operation, known, _suspended(schema), _key(schema), _came_back(schema), _webhook(schema))
 
 
 def _made(schema: Any, **changes: Any) -> Any:
@@ -125,8 +129,28 @@ def _key(schema: Any) -> str:
     return str(answer.json()["id"])
 
 
+def _webhook(schema: Any) -> str:
+    call = schema["/v1/webhooks"]["POST"].Case(body={"url": NOBODY_LISTENS}, media_type="application/json")
+    answer = call.call()
+    if answer.status_code == 409:  # there are as many as there may be by now
+        return str(schema["/v1/webhooks"]["GET"].Case().call().json()["data"][0]["id"])
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def _resolve(_name: str) -> list[str]:
+    """Every name is this machine's: nobody outside is called."""
+    return ["127.0.0.1"]
+
+
 def _try(
-    examples: settings, operation: Any, known: list[str], suspension_id: str, key_id: str, inbound_id: str
+    examples: settings,
+    operation: Any,
+    known: list[str],
+    suspension_id: str,
+    key_id: str,
+    inbound_id: str,
+    webhook_id: str,
 ) -> None:
     """Half of the calls ask for something that is there."""
 
@@ -145,6 +169,8 @@ def _try(
             case.path_parameters["inbound_id"] = inbound_id
         if bulk_id and "key_id" in case.path_parameters:
             case.path_parameters["key_id"] = key_id
+        if bulk_id and "webhook_id" in case.path_parameters:
+            case.path_parameters["webhook_id"] = webhook_id
         case.call_and_validate(checks=CHECKS)
 
     calls()

@@ -12,9 +12,9 @@ import pytest
 
 from api.dependencies import ApiConfig
 from api.errors import loggable
-from api.middleware import WithoutAddresses
 from postwerk.archive import reads
 from postwerk.archive.engine import Archive
+from postwerk.observe.log.foreign import CleanPaths
 from tests.support.api import Door, open_door
 
 PATH = "/v1/suppressions"
@@ -336,7 +336,7 @@ def test_no_log_line_shows_an_address_of_a_path(path: str, shown: str) -> None:
     line = logging.LogRecord(
         "uvicorn.access", logging.INFO, "", 0, "%s %s %s", ("1", "GET", path + "?q=ada"), None
     )
-    WithoutAddresses().filter(line)
+    CleanPaths(loggable).filter(line)
 
     assert loggable(path) == shown
     assert line.getMessage() == f"1 GET {shown}"

@@ -13,6 +13,7 @@ from tests.support.api import Door
 from tests.support.keys import a_key
 from tests.support.page import Browser, Screen, a_browser, a_browser_here
 from tests.support.queue_scenes import GREYLISTED, a_lively_queue
+from tests.support.queues import set_send
 
 
 def rows(screen: Screen) -> list[LexborNode]:
@@ -112,16 +113,17 @@ async def test_what_cannot_be_taken_is_said_beside_its_field(page_door: Door) ->
 
 async def test_ended_messages_are_found_by_state(page_door: Door) -> None:
     bulk_id = await a_lively_queue(page_door.archive)
-    single = await page_door.http.post(
-        "/v1/messages", json={"from": "a@shop.example", "to": "x@gmx.de", "subject": "s", "text": "t"}
-    )
-    assert single.status_code == 202, single.text
+    other = await a_lively_queue(page_door.archive)
+    await set_send(page_door.archive, other, state="completed")
     browser = a_browser_here(page_door)
+    assert ids(await browser.get("/queue?q=bounced")) == [f"{bulk_id}.4", f"{other}.4"]
     bounced = await browser.get(f"/queue?state=bounced&bulk={bulk_id}")
     assert ids(bounced) == [f"{bulk_id}.4"]
     assert not bounced.offers("/queue/confirm")
-    assert ids(await browser.get(f"/queue?state=bounced&bulk={bulk_id}&provider=gmail.com")) == []
-    assert ids(await browser.get("/queue?state=delivered")) == []
+    assert ids(await browser.get("/queue?state=bounced&provider=gmail.com")) == []
+    assert ids(await browser.get(f"/queue?state=bounced&code=550&older_than=5m&bulk={other}")) == [
+        f"{other}.4"
+    ]
 
 
 VERBS = [

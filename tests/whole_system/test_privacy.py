@@ -1,4 +1,4 @@
-"""What is personal stays in the archive: no trace of it in Temporal or in a log (P7)."""
+"""What is personal stays in the archive: no sign of it in Temporal, a log, a metric or a trace (P7)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from postwerk.dev.ports import Ports
+from tests.support.collector import collecting
 from tests.support.system import System
 
 LOCAL_PART, DOMAIN = "quetzal.pomegranate", "narwhal-lighthouse.example"
@@ -97,6 +100,11 @@ def test_no_trace_of_a_recipient_or_a_content_is_in_temporal_or_in_a_log(
     assert b"bulk-bulk_" in haystacks["temporal.db"] + haystacks.get("temporal.db-wal", b"")
     assert any(b"last reply: 451" in text for name, text in haystacks.items() if name.startswith("show "))
     assert b"worker started" in haystacks["worker.log"]
+    assert b"postwerk_delivered_total" in haystacks["metrics of the worker"]
+    assert b"postwerk_http_requests_total" in haystacks["metrics of the API"]
+    assert b"temporal_activity_execution_latency" in haystacks["metrics of the SDK"]
+    for span in (b"POST /v1/bulk-sends", b"RunWorkflow:Delivery", b"RunActivity:send_batch", b"smtp trans"):
+        assert span in haystacks["traces"]
     assert _found(haystacks) == []
 
 
@@ -108,25 +116,45 @@ def test_a_reply_that_quotes_the_message_leaves_no_trace_of_it(tmp_path: Path) -
 def _what_a_send_leaves_behind(
     tmp_path: Path, kinds: Sequence[str], recipients_per_child: int
 ) -> dict[str, bytes]:
-    """Everything that Temporal and the logs hold after a send of one message to each kind of address."""
+    """All that Temporal, logs, metrics and traces hold after a send to one address of each kind."""
     EchoingServer.deferred.clear()
-    with echoing_relay() as relay, System(tmp_path, relay_url=relay) as system:
-        answer = system.post(_a_personal_mailing(kinds, recipients_per_child))
-        view = system.wait_until_accounted(answer["id"])
-        root = answer["workflow_id"]
-        batches = len(kinds) if recipients_per_child == 1 else 1
-        told = {"workflow list": system.cli("workflow", "list", "-o", "json")}
-        for workflow in (root, *(f"{root}/batch-{number}" for number in range(1, batches + 1))):
-            # Asking for the result waits for the end, so that every event is there.
-            system.cli("workflow", "result", "-w", workflow)
-            told[f"show {workflow}"] = system.cli("workflow", "show", "-w", workflow, "-o", "json")
-            told[f"describe {workflow}"] = system.cli("workflow", "describe", "-w", workflow, "-o", "json")
-            told[f"text of {workflow}"] = system.cli("workflow", "show", "-w", workflow)
-        stored = _temporal_files(tmp_path)
-    assert view["counts"]["delivered"] == len(kinds) - 1
-    assert view["counts"]["bounced"] == 1
-    logs = {path.name: path.read_bytes() for path in (tmp_path / "logs").glob("*.log")}
-    return {name: text.encode() for name, text in told.items()} | stored | logs
+    own, sdk = _free_ports()
+    with collecting() as collector, echoing_relay() as relay:
+        settings = collector.settings(ratio=1.0) | {
+            "POSTWERK_WORKER_METRICS_PORT": str(own),
+            "POSTWERK_TEMPORAL_METRICS_ADDRESS": f"127.0.0.1:{sdk}",
+        }
+        with System(tmp_path, relay_url=relay, settings=settings) as system:
+            told = _what_is_seen_of_a_send(system, kinds, recipients_per_child) | _temporal_files(tmp_path)
+            told["metrics of the API"] = system.api.get("/metrics").content
+            told["metrics of the worker"] = httpx2.get(f"http://127.0.0.1:{own}/metrics").content
+            told["metrics of the SDK"] = httpx2.get(f"http://127.0.0.1:{sdk}/metrics").content
+        told["traces"] = collector.everything
+    return told | {path.name: path.read_bytes() for path in (tmp_path / "logs").glob("*.log")}
+
+
+def _free_ports() -> tuple[int, int]:
+    ports = Ports(usual=False)
+    return ports.any(), ports.any()
+
+
+def _what_is_seen_of_a_send(
+    system: System, kinds: Sequence[str], recipients_per_child: int
+) -> dict[str, bytes]:
+    """What the `temporal` command shows of its workflows, once each of them has ended."""
+    answer = system.post(_a_personal_mailing(kinds, recipients_per_child))
+    view = system.wait_until_accounted(answer["id"])
+    assert (view["counts"]["delivered"], view["counts"]["bounced"]) == (len(kinds) - 1, 1)
+    root = answer["workflow_id"]
+    batches = len(kinds) if recipients_per_child == 1 else 1
+    told = {"workflow list": system.cli("workflow", "list", "-o", "json")}
+    for workflow in (root, *(f"{root}/batch-{number}" for number in range(1, batches + 1))):
+        # Asking for the result waits for the end, so that every event is there.
+        system.cli("workflow", "result", "-w", workflow)
+        told[f"show {workflow}"] = system.cli("workflow", "show", "-w", workflow, "-o", "json")
+        told[f"describe {workflow}"] = system.cli("workflow", "describe", "-w", workflow, "-o", "json")
+        told[f"text of {workflow}"] = system.cli("workflow", "show", "-w", workflow)
+    return {name: text.encode() for name, text in told.items()}
 
 
 def _a_personal_mailing(kinds: Sequence[str], recipients_per_child: int) -> dict[str, Any]:
@@ -140,6 +168,7 @@ def _a_personal_mailing(kinds: Sequence[str], recipients_per_child: int) -> dict
     ]
     return {
         "from": "news@shop.example",
+        "name": f"to {LOCAL_PART}@{DOMAIN}",
         "subject": f"{CANARIES['subject']} {{{{ secret }}}}",
         "text": f"{CANARIES['text']} {{{{ secret }}}}",
         "html": f"<p>{CANARIES['html']} {{{{ secret }}}}</p>",

@@ -73,6 +73,23 @@ class Api:
             if not page["has_more"] or not after or (limit and left <= 0):
                 return
 
+    def lines(self, path: str, query: Query, *, last_event_id: str | None = None) -> Iterator[str]:
+        """A stream, line by line, on a connection of its own. Raises NoAnswer when it breaks off."""
+        self.close()
+        target = f"{self._place.path}{path}?{urlencode(_plain(query), doseq=True)}"
+        own = {"Accept": "text/event-stream", "Last-Event-ID": last_event_id or ""}
+        headers = self._headers | {name: value for name, value in own.items() if value}
+        answer = self._sent("GET", target, b"", headers)
+        if answer.status >= 300:
+            self._taken(answer, f"GET {path}")
+        try:
+            for line in answer:
+                yield line.decode().rstrip("\r\n")
+        except (OSError, HTTPException) as error:
+            raise NoAnswer(f"The stream of {self.url} broke off: {_words(error)}.") from error
+        finally:
+            self.close()
+
     def _ask(
         self,
         method: str,

@@ -72,6 +72,7 @@ def _create_webhooks() -> None:
         sa.Column("url", sa.String(), nullable=False),
         sa.Column("description", sa.String(), nullable=False),
         sa.Column("types", sa.Text(), nullable=True),
+        sa.Column("repeated", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("secret", sa.String(), nullable=False),
         sa.Column("former_secret", sa.String(), nullable=False),
         sa.Column("former_until", sa.BigInteger(), nullable=True),

@@ -1,0 +1,1 @@
+"""The HTTP door of the sandbox: pages for people, calls for tests."""

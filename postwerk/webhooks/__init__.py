@@ -1,0 +1,1 @@
+"""Webhooks: events out of the archive to receivers elsewhere, signed (Standard Webhooks 1.0)."""
