@@ -49,7 +49,7 @@ _FRAMED = {
 @router.get("/sends/{bulk_id}/draft/preview")
 async def show(visit: UseVisit, draft: UseDraft, after: Seq = 0, q: Search = "") -> Response:
     """Three mails as they would go out, and what looks odd."""
-    return await _preview(visit, draft, after, q.strip())
+    return await _preview(visit, draft, after, q.replace("\x00", "").strip())
 
 
 @router.get("/sends/{bulk_id}/draft/sample")

@@ -180,6 +180,27 @@ async def test_everything_wrong_is_said_at_its_field_and_nothing_typed_is_lost(p
     assert "/draft/recipients" in path_of(await browser.send(page, "/sends/new", **good))
 
 
+async def test_what_is_too_large_or_cannot_be_kept_is_said_at_its_field(page_door: Door) -> None:
+    browser = a_browser_here(page_door)
+    page = await a_draft(browser, text="x" * (1024 * 1024 + 1), html="<p>a\x00b</p>")
+    assert page.said("#text-wrong").startswith("longer than")
+    assert "NUL" in page.said("#html-wrong")
+    page = await a_draft(browser, html="x" * (5 * 1024 * 1024), text="kept", files=("big", b"x" * 19_000_000))
+    assert page.said("#html-wrong") == "All that is typed together may have 4.2 MB."
+    assert page.said("#files-wrong") == "big is larger than 18.9 MB."
+    assert page.said("#text") == "kept"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("columns?list=x%00", 404), ("preview?q=%00", 200), ("preview?after=-1", 422), ("sample?seq=9", 404)],
+)
+async def test_addresses_that_nobody_was_given_say_so(page_door: Door, query: str, status: int) -> None:
+    browser = a_browser_here(page_door)
+    draft = await a_draft(browser)
+    assert (await browser.get(f"/sends/{draft_id(draft)}/draft/{query}")).status == status
+
+
 async def test_without_recipients_nothing_starts(page_door: Door) -> None:
     browser = a_browser_here(page_door)
     draft = await a_draft(browser)
@@ -369,6 +390,8 @@ async def test_a_key_that_may_only_read_sees_no_way_to_send(page_door: Door) -> 
     where = path_of(draft)
 
     assert "New send" not in (await reader.get("/")).text
+    assert (await sender.get("/sends/new")).all("[aria-labelledby=h-drafts] a") == ["spring"]
+    assert (await other.get("/sends/new")).all("[aria-labelledby=h-drafts] a") == []
     for path in ("/sends/new", where, where.replace("recipients", "preview")):
         assert (await reader.get(path)).status == 403, path
     assert (await other.get(where)).status in (403, 404)
