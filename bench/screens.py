@@ -1,8 +1,8 @@
 """How long the page's screens take on a queue of a million messages, on both databases.
 
 Milliseconds: the first answer of a process that has just started, and the median of those after it. The page
-answers in this process, without a socket; nobody sends meanwhile. Beside them what this process worked for it:
-on SQLite that is all there is to do, and it is the same while the machine is busy with something else.
+answers in this process, without a socket; nobody sends meanwhile. Beside them what this process worked for
+it: on SQLite that is all there is to do, and it is the same while the machine is busy with something else.
 """
 
 from __future__ import annotations
