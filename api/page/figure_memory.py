@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from postwerk.archive.engine import Archive
 from postwerk.archive.queue_totals import QueueTotals, queue_totals
 from postwerk.contracts.states import MessageState
-
-log = logging.getLogger("postwerk.page")
+from postwerk.observe import log
 
 EVERY_SECONDS = 10.0
 KEPT = 90
@@ -59,7 +57,7 @@ class FigureMemory:
                 async with self._archive.reading() as connection:
                     self._samples.append(sample_of(await queue_totals(connection), self._now()))
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("the queue's figures are not known: %s", type(error).__name__)
+                log.figures_unknown(error)
             await asyncio.sleep(EVERY_SECONDS)
 
 

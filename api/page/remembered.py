@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -12,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.starting import TEMPORAL_AWAY
 from postwerk.errors import PostwerkError
+from postwerk.observe import log
 
-log = logging.getLogger("postwerk.page")
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 0.2
@@ -60,7 +59,7 @@ class Remembered(Generic[T]):
         try:
             self._known = await ask()
         except (SQLAlchemyError, OSError, PostwerkError, *TEMPORAL_AWAY) as error:
-            log.warning("a part of the page is not known: %s", type(error).__name__)
+            log.part_unknown(error)
             self._known = None
         finally:
             self._asking = None
