@@ -11,10 +11,13 @@ from api.operation_orders import order_or_default
 from api.operation_schemas import StartOrder
 from api.taking.times import check_times, read_beginning
 from postwerk.archive import changing, reads
+from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.intake import queue_bulk_send
 from postwerk.archive.reads import BulkSend
 from postwerk.contracts.states import ENDED, BulkState
 from postwerk.errors import Conflict, InvalidRequest
+
+STARTED = "bulk.start"
 
 
 def read_start(body: bytes) -> StartOrder:
@@ -22,18 +25,21 @@ def read_start(body: bytes) -> StartOrder:
     return order_or_default(body, StartOrder)
 
 
-async def start_list(parts: Parts, bulk_id: str, order: StartOrder) -> None:
+async def start_list(parts: Parts, bulk_id: str, order: StartOrder, actor: Actor | None = None) -> None:
     """Close the list of an open bulk send and start it; one that is started already stays as it is.
 
-    Raises InvalidRequest, Conflict, NotFound.
+    An `actor` gets an entry in the audit trail. Raises InvalidRequest, Conflict, NotFound.
     """
+    now = parts.now()
     async with parts.archive.writing() as connection:
         send = await reads.bulk_send(connection, bulk_id)
         if send.state is BulkState.OPEN and not send.accepted:
             raise InvalidRequest("It has no recipients yet.", code="no_recipients")
         if send.state in ENDED or send.state is BulkState.CANCELLING:
             raise Conflict(f"This bulk send is {send.state}.")
-        queued = await close_list(connection, send, order, parts.now())
+        queued = await close_list(connection, send, order, now)
+        if queued and actor is not None:
+            await write_audit(connection, actor, STARTED, at=now, target=bulk_id, count=send.accepted)
     if queued:
         await parts.starter.start_stored(bulk_id, parts.now())
 

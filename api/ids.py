@@ -20,6 +20,7 @@ _SUSPENSION_ID = re.compile(f"sus_{_NUMBER}", re.ASCII)
 _INBOUND_ID = re.compile(f"inb_{_NUMBER}", re.ASCII)
 _API_KEY_ID = re.compile(f"key_{_NUMBER}", re.ASCII)
 _WEBHOOK_ID = re.compile(f"wh_{_NUMBER}", re.ASCII)
+_LIST_ID = re.compile(f"list_{_NUMBER}", re.ASCII)
 _ENTRY_CURSOR = re.compile(r"([0-9]{1,16}) (\S+@\S+)")
 _MESSAGE_ID = re.compile(rf"({_BULK})\.([1-9][0-9]{{0,17}})", re.ASCII)
 
@@ -57,6 +58,11 @@ def id_cursor(text: str | None, kind: str) -> str | None:
     if text is not None and not re.fullmatch(f"{kind}_{_NUMBER}", text, re.ASCII):
         raise _no_cursor()
     return text
+
+
+def is_list_id(text: str) -> bool:
+    """Of a list that was uploaded at the page."""
+    return _LIST_ID.fullmatch(text) is not None
 
 
 def is_bulk_id(text: str) -> bool:

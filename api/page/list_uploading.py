@@ -26,7 +26,7 @@ async def keep_list(
     """The id of what was kept; None when there was nothing in it. Raises Conflict when it is not open."""
     list_id, number, held = new_id("list"), 0, bytearray()
     async with parts.archive.writing() as connection:
-        shown = name.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
+        shown = _printable(name.replace("\\", "/").rpartition("/")[2])[:_LONGEST_NAME]
         now = parts.now()
         await drafts.begin_list(connection, list_id, bulk_id, shown, columns={"charset": charset}, now=now)
     try:
@@ -47,6 +47,10 @@ async def keep_list(
     async with parts.archive.writing() as connection:
         await drafts.set_list(connection, list_id, state=drafts.HERE)
     return list_id
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 async def _keep_piece(archive: Archive, list_id: str, number: int, data: bytes) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
+from api.errors import BrokenOff, InProgress
+from api.ids import is_list_id
 from api.page.answers import go_on, page
 from api.page.drafts import UseDraft
 from api.page.forms import UseFilesForm, UseForm
@@ -23,7 +26,7 @@ from api.who import owner_of
 from postwerk.archive import drafts, reads
 from postwerk.archive.drafts import DraftList
 from postwerk.archive.reads import BulkSend
-from postwerk.errors import Conflict, InvalidRequest
+from postwerk.errors import Conflict, InvalidRequest, NotFound
 from postwerk.mime.templates import Templates
 
 router = APIRouter()
@@ -102,7 +105,8 @@ async def take(visit: UseVisit, draft: UseDraft, form: UseForm, list_id: WhichLi
             columns = with_columns(one, mapping.as_told())
             await drafts.set_list(connection, one.id, columns=columns)
         one = await _list(visit, draft, list_id)
-    await take_list(visit.request, visit.parts, one)
+    with suppress(BrokenOff, InProgress):  # the next page says how far it is, and whether somebody is at it
+        await take_list(visit.request, visit.parts, one)
     return go_on(visit, f"/sends/{draft.id}/draft/recipients")
 
 
@@ -126,6 +130,9 @@ async def drop(visit: UseVisit, draft: UseDraft, form: UseForm) -> Response:
 
 
 async def _list(visit: Visit, draft: BulkSend, list_id: str) -> DraftList:
+    """Raises NotFound."""
+    if not is_list_id(list_id):
+        raise NotFound("There is no such list here.")
     async with visit.parts.archive.reading() as connection:
         return await drafts.draft_list(connection, draft.id, list_id)
 

@@ -49,7 +49,7 @@ _FRAMED = {
 @router.get("/sends/{bulk_id}/draft/preview")
 async def show(visit: UseVisit, draft: UseDraft, after: Seq = 0, q: Search = "") -> Response:
     """Three mails as they would go out, and what looks odd."""
-    return await _preview(visit, draft, after, q.strip())
+    return await _preview(visit, draft, after, q.replace("\x00", "").strip())
 
 
 @router.get("/sends/{bulk_id}/draft/sample")
@@ -80,9 +80,10 @@ async def _tested(visit: Visit, draft: BulkSend, once: str, order: dict[str, Any
     async def make(claim: Claim) -> Response:
         return await make_test(visit.request, visit.parts, draft.id, order, visit.actor, claim)
 
-    repeatable = Repeatable(visit.request, visit.parts, f"page test {once[:_LONGEST_ONCE]}")
+    body = orjson.dumps(order)
+    key = f"page test {once[:_LONGEST_ONCE]} {hashlib.sha256(body).hexdigest()}"
     try:
-        answer = await repeatable.once(orjson.dumps(order), new_bulk_id, make)
+        answer = await Repeatable(visit.request, visit.parts, key).once(body, new_bulk_id, make)
     except InProgress:
         return ""  # a second click: the first one is at it
     return "" if answer.status_code < 400 else str(orjson.loads(bytes(answer.body))["detail"])
@@ -118,7 +119,7 @@ async def _start(visit: Visit, draft: BulkSend) -> None:
         progress = await progress_of(visit.parts, owner_of(visit.request), one)
         if progress is not None and progress.is_running:
             raise Conflict(f"{one.name} is still being taken in; wait for its end.")
-    await start_list(visit.parts, draft.id, StartOrder())
+    await start_list(visit.parts, draft.id, StartOrder(), visit.actor)
 
 
 async def _preview(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.claim import Claim
 from api.ids import bulk_id_of, is_bulk_id
@@ -32,11 +33,13 @@ from postwerk.archive.reads import BulkSend
 from postwerk.archive.templates import templates
 from postwerk.contracts.content import Content
 from postwerk.contracts.keys import Scope
+from postwerk.contracts.states import BulkState, SendKind
 from postwerk.errors import Forbidden, NotFound
 from postwerk.rules.sending_window import time_zones
 
 router = APIRouter()
 _MOST_TEMPLATES = 500
+_MOST_DRAFTS = 8
 _STALE = "This form is out of date: load the page again, and send it once more."
 
 
@@ -131,6 +134,15 @@ async def _draft_there(visit: Visit, bulk_id: str) -> BulkSend | None:
     return check_draft(send)
 
 
+async def _drafts(visit: Visit, connection: AsyncConnection) -> list[BulkSend]:
+    """The newest that this caller may go on with."""
+    caller = caller_of(visit.request)
+    owner = None if Scope.ADMIN in caller.scopes else caller.owner
+    return await reads.bulk_sends(
+        connection, states=[BulkState.OPEN], kinds=[SendKind.BULK], owner=owner, limit=_MOST_DRAFTS
+    )
+
+
 async def _like(visit: Visit, bulk_id: str) -> Typed:
     """Raises NotFound for a send that this caller may not see."""
     caller = caller_of(visit.request)
@@ -154,12 +166,14 @@ async def _form(visit: Visit, typed: Typed, draft: BulkSend | None = None) -> Re
     ids = [(one.id or "").removeprefix(ID_PREFIX) for one in typed.files]
     async with parts.archive.reading() as connection:
         known = await templates(connection, limit=_MOST_TEMPLATES)
+        others = [] if draft else await _drafts(visit, connection)
         sizes = await blob_sizes(connection, ids)
     return page(
         visit,
         "send_content.html",
         status=422 if typed.wrong else 200,
         draft=draft,
+        drafts=others,
         sealed_id=given or tokens.sealed(visit.cookie, new_bulk_id()),
         form=typed.form,
         files=[(one, sizes.get(id)) for one, id in zip(typed.files, ids, strict=True)],

@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from api.errors import MalformedCall
 from api.page.forms import Form
-from api.page.send_fields import Wrong
+from api.page.send_fields import Wrong, field_at
 from api.taking.files import GivenFile
 from api.taking.strict_json import strict_json
 from api.taking.times import read_time_zone
 from postwerk.errors import InvalidRequest
+from postwerk.rules.recipients import find_nul
 
 _MAILBOX = re.compile(r"""(?:[^",;\n]|"(?:[^"\\]|\\.)*"|")+""")
 """Up to a comma that stands in no quotes; a quote that is never closed is one character."""
@@ -40,6 +41,8 @@ def document_of(form: Form, files: Sequence[GivenFile]) -> tuple[dict[str, Any],
                 document[name] = value
         except (InvalidRequest, MalformedCall) as error:
             wrong[_FIELD.get(error.pointer, error.pointer)] = error.message
+    if (nul := find_nul(document)) is not None:
+        wrong[field_at(nul)] = "A NUL character cannot be kept."
     if files:
         document["attachments"] = list(files)
     return document, wrong

@@ -29,14 +29,18 @@ class Typed:
 
 
 async def read_send_form(parts: Parts, given: MultipartForm) -> Typed:
-    """Everything that was typed and chosen. Raises TooLarge, MalformedBody."""
+    """Everything that was typed and chosen. Raises MalformedBody."""
     pairs: list[tuple[str, str]] = []
     arrived: list[GivenFile] = []
     wrong: Wrong = {}
     left = MOST_TEXT
     while (part := await given.next_part()) is not None:
         if part.filename is None:
-            text = await part.text(left)
+            try:
+                text = await part.text(left)
+            except TooLarge:
+                wrong[part.name] = f"All that is typed together may have {size(MOST_TEXT)}."
+                continue
             left -= len(text.encode())
             pairs.append((part.name, text))
         elif part.filename and part.name == "files":

@@ -62,7 +62,7 @@ def clock(moment: datetime | None, now: datetime) -> str:
 def size(octets: int | None) -> str:
     if octets is None:
         return NOTHING
-    for limit, unit in ((1_000_000, "MB"), (1_000, "kB")):
+    for limit, unit in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
         if octets >= limit:
             return f"{octets / limit:.1f} {unit}"
     return f"{octets} B"

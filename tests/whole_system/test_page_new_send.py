@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from api.reconciler import Reconciler
 from postwerk.archive import reads
+from postwerk.archive.audit import audit_entries
+from postwerk.archive.intake import Added, add_recipients
 from postwerk.archive.reads import MessageFilter
 from tests.support.api import Door
 from tests.support.keys import a_key
@@ -64,7 +68,7 @@ async def test_a_send_is_written_tried_and_started(page_door: Door) -> None:
     taken = await browser.send(columns, path_of(columns))
     assert taken.said("#h-taken") == "2 recipients"
     assert "1 row refused, 1 duplicate" in taken.text
-    assert taken.all(".list tbody td") == ["nobody", taken.all(".list tbody td")[1]]
+    assert taken.all(".list tbody td") == ["4", "nobody", "An email address must have an @-sign"]
     refused = await browser.http.get(taken.link("All of them as CSV"))
     assert refused.text.splitlines()[1].startswith("4,nobody,to,")
 
@@ -176,6 +180,27 @@ async def test_everything_wrong_is_said_at_its_field_and_nothing_typed_is_lost(p
     assert "/draft/recipients" in path_of(await browser.send(page, "/sends/new", **good))
 
 
+async def test_what_is_too_large_or_cannot_be_kept_is_said_at_its_field(page_door: Door) -> None:
+    browser = a_browser_here(page_door)
+    page = await a_draft(browser, text="x" * (1024 * 1024 + 1), html="<p>a\x00b</p>")
+    assert page.said("#text-wrong").startswith("longer than")
+    assert "NUL" in page.said("#html-wrong")
+    page = await a_draft(browser, html="x" * (5 * 1024 * 1024), text="kept", files=("big", b"x" * 19_000_000))
+    assert page.said("#html-wrong") == "All that is typed together may have 4.2 MB."
+    assert page.said("#files-wrong") == "big is larger than 18.9 MB."
+    assert page.said("#text") == "kept"
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("columns?list=x%00", 404), ("preview?q=%00", 200), ("preview?after=-1", 422), ("sample?seq=9", 404)],
+)
+async def test_addresses_that_nobody_was_given_say_so(page_door: Door, query: str, status: int) -> None:
+    browser = a_browser_here(page_door)
+    draft = await a_draft(browser)
+    assert (await browser.get(f"/sends/{draft_id(draft)}/draft/{query}")).status == status
+
+
 async def test_without_recipients_nothing_starts(page_door: Door) -> None:
     browser = a_browser_here(page_door)
     draft = await a_draft(browser)
@@ -241,6 +266,45 @@ async def test_a_list_of_another_encoding_is_read_again_without_a_new_upload(pag
     assert "Łucja" not in columns.text
     where = f"{columns.answer.url.path}?{columns.answer.url.query.decode()}&charset=cp1250"
     assert "Łucja" in (await browser.get(where)).text
+
+
+async def test_a_list_that_was_interrupted_goes_on_and_is_erased_at_last(
+    page_door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the process is killed: the archive goes away in the middle, with a part of it stored."""
+    browser = a_browser_here(page_door)
+    data = (
+        b"to,first_name,note\n" + b"".join(b"a%d@example.com,A,x\n" % n for n in range(1200)) + b"bad,x,y\n"
+    )
+    draft = await a_draft(browser)
+    columns = await browser.send(draft, path_of(draft), list=("people.csv", data))
+    calls = 0
+
+    async def going_away(*given: Any) -> Added:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OSError
+        return await add_recipients(*given)
+
+    monkeypatch.setattr("api.taking.parts.add_recipients", going_away)
+    page = await browser.send(columns, path_of(columns))
+    assert "500 recipients so far; it goes on behind them." in page.text
+    monkeypatch.undo()
+
+    page = await browser.send(page, path_of(columns))
+
+    assert page.said("#h-taken") == "1,200 recipients"
+    assert "1 row refused" in page.text
+    assert "0 duplicates" in page.text
+    last = await browser.get(path_of(page).replace("recipients", "start"))
+    await browser.send(last, path_of(last))
+    await Reconciler(page_door.archive, page_door.parts.client, "q").look(datetime.now(UTC))
+    async with page_door.archive.reading() as connection:
+        for table in ("draft_list", "draft_piece"):
+            assert not (await connection.exec_driver_sql(f"SELECT * FROM {table}")).all()
+        [started] = await audit_entries(connection, limit=5)
+    assert (started.action, started.via, started.count) == ("bulk.start", "page", 1200)
 
 
 async def test_a_workbook_is_refused_with_the_way_out(page_door: Door) -> None:
@@ -326,6 +390,8 @@ async def test_a_key_that_may_only_read_sees_no_way_to_send(page_door: Door) -> 
     where = path_of(draft)
 
     assert "New send" not in (await reader.get("/")).text
+    assert (await sender.get("/sends/new")).all("[aria-labelledby=h-drafts] a") == ["spring"]
+    assert (await other.get("/sends/new")).all("[aria-labelledby=h-drafts] a") == []
     for path in ("/sends/new", where, where.replace("recipients", "preview")):
         assert (await reader.get(path)).status == 403, path
     assert (await other.get(where)).status in (403, 404)
