@@ -103,8 +103,9 @@ async def take(visit: UseVisit, draft: UseDraft, form: UseForm, list_id: WhichLi
         async with visit.parts.archive.writing() as connection:
             await drafts.tell_columns(connection, one, with_columns(one, mapping.as_told()))
         one = await _list(visit, draft, list_id)  # of two tabs the first one counts
-    with suppress(BrokenOff, InProgress):  # the next page says how far it is, and whether somebody is at it
-        await take_list(visit.request, visit.parts, one)
+    if one.state == drafts.HERE:
+        with suppress(BrokenOff, InProgress):  # the next page says how far it is, and if somebody is at it
+            await take_list(visit.request, visit.parts, one)
     return go_on(visit, f"/sends/{draft.id}/draft/recipients")
 
 
