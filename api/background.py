@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any
 
-log = logging.getLogger("postwerk.api")
+from postwerk.observe import log
 
 
 class Background:
@@ -38,4 +37,4 @@ class Background:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task.get_name(), None)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("%s broke off: %s", task.get_name(), type(error).__name__)
+            log.broke_off(task.get_name(), error)

@@ -24,6 +24,7 @@ from postwerk.archive.webhooks import enabled_webhooks
 from postwerk.contracts.coalescing import Arrival
 from postwerk.contracts.orders import HoldSignal
 from postwerk.contracts.states import BulkState
+from postwerk.contracts.webhooks import DeliveryOutcome
 from postwerk.observe import log
 from workflows.client import start_operation, wake_webhook, webhook_runs
 from workflows.standing import Standing, standing_of
@@ -39,8 +40,8 @@ AT_ONCE = 20
 """Messages that are handed to the workflows of their keys together."""
 BROKEN_OFF_AFTER = timedelta(hours=1)
 FORGOTTEN_AT_ONCE = 200
-DELIVERIES_KEPT = timedelta(days=7)
-"""How long each request to a webhook's receiver stays in the log."""
+DELIVERIES_KEPT = {DeliveryOutcome.DELIVERED: timedelta(days=1), None: timedelta(days=7)}
+"""How long a request to a webhook's receiver stays in the log: hundreds a second may succeed."""
 
 
 async def reconcile_forever(
@@ -257,10 +258,11 @@ class Reconciler:
 
     async def forget_webhook_deliveries(self) -> None:
         """Old lines of their logs; in small commits."""
-        before, more = self._now - DELIVERIES_KEPT, True
-        while more:
-            async with self._archive.writing() as connection:
-                more = await erase_deliveries(connection, before, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE
+        for outcome, kept in DELIVERIES_KEPT.items():
+            more = FORGOTTEN_AT_ONCE
+            while more == FORGOTTEN_AT_ONCE:
+                async with self._archive.writing() as connection:
+                    more = await erase_deliveries(connection, self._now - kept, FORGOTTEN_AT_ONCE, outcome)
 
     async def _in_states(self, *states: BulkState) -> list[str]:
         async with self._archive.reading() as connection:

@@ -1,4 +1,4 @@
-"""What the page costs: how soon it answers on a large queue, and what open tabs take from a running send."""
+"""What the page costs: how soon it answers on a large queue, and what tabs take from a running send."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from api.page.overview import Look, take_overview
+from api.page.rendering import read_all
 from api.page.routes_overview import parts_of
 from api.page.viewer import Anybody
 from bench import send
@@ -46,6 +47,7 @@ async def _on_large_queues(messages: int) -> Figures:
 
 
 async def _look(queue: SeededQueue) -> Figures:
+    read_all()  # as an API does when it starts
     took = []
     for _ in range(LOOKS):
         took.append(await _answered(queue))

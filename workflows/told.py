@@ -12,3 +12,4 @@ SET_EXPIRY = 'Its time ends then at the latest, held or not. Input: {"expires_at
 SET_BEGINNING = 'When it begins, if it has not begun. Input: {"send_at": "2027-01-31T12:00:00Z"}, or {}: now'
 CARRY_MORE = "Looks for batches that nobody carries yet; the API sends it when failed messages start again"
 ARRIVE = "Another message of the key; the API sends it"
+WAKE = "It was made, changed or enabled: what waits is tried at once"

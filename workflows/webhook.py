@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.webhooks import PATIENCE_SECONDS, WebhookActivities
     from postwerk.contracts.webhooks import DeliveryReport, RunOutcome, WebhookInput, WebhookOrder
     from workflows.options import ACCIDENTS, HEARTBEAT
+    from workflows.told import WAKE
 
 ONE_RUN = timedelta(seconds=PATIENCE_SECONDS + 300)
 MOST_EVENTS = 1_500
@@ -42,7 +43,7 @@ class Webhook:
             if workflow.info().get_current_history_length() > MOST_EVENTS:
                 self._go_on_afresh()
 
-    @workflow.signal
+    @workflow.signal(description=WAKE)
     def wake(self) -> None:
         """It was made, changed or enabled: what waits is tried at once."""
         self._woken = True

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from api.page.words import clock, number
-from postwerk.archive.marks import Mark
+from postwerk.archive.annotations import Annotation
 from postwerk.rules.curves import Span, Tallies, begin_of, curve
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
@@ -18,8 +18,8 @@ SERIES = (
     ("deferred", ("deferred",)),
     ("bounced", ("bounced", "failed", "expired", "unknown")),
 )
-_NICE = (1, 2, 5)
-_MARKS = {
+_NICE = (1, 2, 3, 5)
+_WORDS = {
     "bulk.pause": "paused",
     "bulk.resume": "resumed",
     "bulk.cancel": "cancelled",
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A mark at its place."""
+    """A annotation at its place."""
 
     x: float
     at: datetime
@@ -59,7 +59,7 @@ class Chart:
     begin: datetime
     middle: datetime
     end: datetime
-    marks: Sequence[Drawn]
+    annotations: Sequence[Drawn]
     columns: Sequence[tuple[float, float, str]]
     """Fields to point at: x, width, and what happened there."""
     is_empty: bool
@@ -75,7 +75,7 @@ def sparkline(values: Sequence[float]) -> str:
     return " ".join(f"{i * wide:.1f},{1.5 + high * (1 - value / top):.1f}" for i, value in enumerate(values))
 
 
-def chart(tallies: Tallies, marks: Sequence[Mark], span: Span, now: datetime) -> Chart:
+def chart(tallies: Tallies, annotations: Sequence[Annotation], span: Span, now: datetime) -> Chart:
     """Messages a second over a span, with what explains them."""
     seconds = span.step.total_seconds()
     rates = {name: [n / seconds for n in curve(tallies, kinds, span, now)] for name, kinds in SERIES}
@@ -88,7 +88,7 @@ def chart(tallies: Tallies, marks: Sequence[Mark], span: Span, now: datetime) ->
         begin=begin,
         middle=begin + span.length / 2,
         end=begin + span.length,
-        marks=[_drawn(mark, begin, span) for mark in marks if mark.at >= begin],
+        annotations=[_drawn(annotation, begin, span) for annotation in annotations if annotation.at >= begin],
         columns=_columns(rates, begin, span, now),
         is_empty=not any(any(values) for values in rates.values()),
     )
@@ -113,20 +113,23 @@ def _columns(
     return found
 
 
-def _drawn(mark: Mark, begin: datetime, span: Span) -> Drawn:
-    share = (mark.at - begin) / span.length
-    what = _MARKS.get(mark.what, mark.what)
-    if mark.what == "bulk.change" and mark.changed:
-        what = f"{', '.join(name.replace('_', ' ') for name in mark.changed)} changed"
-    who = f" by {mark.by}" if mark.by else ""
-    why = f": {mark.reason}" if mark.reason else ""
+def _drawn(annotation: Annotation, begin: datetime, span: Span) -> Drawn:
+    share = (annotation.at - begin) / span.length
+    what = _WORDS.get(annotation.what, annotation.what)
+    if annotation.what == "bulk.change" and annotation.changed:
+        what = f"{', '.join(name.replace('_', ' ') for name in annotation.changed)} changed"
+    who = f" by {annotation.by}" if annotation.by else ""
+    why = f": {annotation.reason}" if annotation.reason else ""
     return Drawn(
-        round(WIDTH * share, 1), mark.at, f"{what} {mark.target}{who}{why}", mark.what.replace(".", "-")
+        round(WIDTH * share, 1),
+        annotation.at,
+        f"{what} {annotation.target}{who}{why}",
+        annotation.what.replace(".", "-"),
     )
 
 
 def _nice(value: float) -> float:
-    """The next 1, 2 or 5 with zeros; 1 at least."""
+    """The next 1, 2, 3 or 5 with zeros; 1 at least."""
     top = 1.0
     while True:
         for step in _NICE:

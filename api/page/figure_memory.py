@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from postwerk.archive.engine import Archive
 from postwerk.archive.queue_totals import QueueTotals, queue_totals
 from postwerk.contracts.states import MessageState
-
-log = logging.getLogger("postwerk.page")
+from postwerk.observe import log
 
 EVERY_SECONDS = 10.0
 KEPT = 90
@@ -54,12 +52,16 @@ class FigureMemory:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _watch(self) -> None:
+        was_away = False
         while True:
             try:
                 async with self._archive.reading() as connection:
                     self._samples.append(sample_of(await queue_totals(connection), self._now()))
+                was_away = False
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("the queue's figures are not known: %s", type(error).__name__)
+                if not was_away:  # once is enough: what is away is asked for again every ten seconds
+                    log.figures_unknown(error)
+                was_away = True
             await asyncio.sleep(EVERY_SECONDS)
 
 

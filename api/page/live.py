@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import SQLAlchemyError
 
 from postwerk.errors import PostwerkError
-
-log = logging.getLogger("postwerk.page")
+from postwerk.observe import log
 
 EVERY_SECONDS = 2.0
 SHARE = 20
@@ -94,6 +92,6 @@ class LiveBoard:
             scene.parts = await scene.render()
             self.draws += 1
         except (SQLAlchemyError, OSError, TimeoutError, PostwerkError) as error:
-            log.warning("a live part could not be rendered: %s", type(error).__name__)
+            log.part_not_drawn(error)
         drawn, scene.drawn = scene.drawn, asyncio.Event()
         drawn.set()

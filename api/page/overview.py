@@ -27,7 +27,7 @@ from api.routes.health import our_version
 from api.schemas import WaitsFor
 from api.waiting import waits_of_sends
 from postwerk.archive import lanes
-from postwerk.archive.marks import marks_since
+from postwerk.archive.annotations import annotations_since
 from postwerk.archive.queue_totals import queue_totals
 from postwerk.archive.reads import BulkSend
 from postwerk.archive.send_pages import SendCursor, send_page
@@ -96,14 +96,14 @@ async def _with_archive(
     await tallies.refresh(now)
     async with parts.archive.reading() as connection:
         queue = await queue_totals(connection)
-        marks = await marks_since(connection, begin_of(look.span, now))
+        annotations = await annotations_since(connection, begin_of(look.span, now))
         page = await send_page(connection, limit=SENDS, after=look.after)
     return Overview(
         now,
         look,
         health(found, queue, our_version(), now),
         figures(queue, tallies.totals, memory.figures.samples, now),
-        chart(tallies.totals, marks, look.span, now),
+        chart(tallies.totals, annotations, look.span, now),
         await cards(parts, page.sends),
         page.next,
         await _relays(parts, tallies.of_lanes(now - SPANS[1].length), counted, now),

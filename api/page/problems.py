@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 
 from fastapi import FastAPI, Request, Response
@@ -17,8 +16,7 @@ from api.page.drafts import NotADraft
 from api.page.guard import NotLoggedIn
 from api.page.visit import Visit, begin_visit
 from postwerk.errors import InvalidRequest, PostwerkError, QuotaExceeded
-
-log = logging.getLogger("postwerk.page")
+from postwerk.observe import log
 
 _ARCHIVE_AWAY = "The archive does not answer; nothing was changed. This page tries again by itself."
 
@@ -96,7 +94,7 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _archive_away(request: Request, error: Exception) -> Response:
     if isinstance(error, IntegrityError):
         return await _unexpected(request, error)
-    log.warning("archive away: %s", type(error).__name__)
+    log.archive_away(error)
     return problem_page(request, 503, _ARCHIVE_AWAY)
 
 
@@ -104,6 +102,6 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     """Ours. Logged by type and place: the message of an exception may hold addresses."""
     where = "".join(traceback.format_tb(error.__traceback__)[-5:])
     path = loggable(request.url.path)
-    log.error("%s %s failed: %s\n%s", request.method, path, type(error).__name__, where)
+    log.call_failed(request.method, path, error, where)
     request_id = request.scope.get("state", {}).get("request_id", "")
     return problem_page(request, 500, f"This should not have happened; our log has it as {request_id}.")

@@ -20,6 +20,8 @@ from postwerk.contracts.queue import QueueFilter
 from postwerk.contracts.states import ENDED, MessageState
 
 PER_PAGE = 50
+PATIENCE_SECONDS = 0.1
+"""So long rare messages are looked for; then the page has a link to look further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ async def _messages(parts: Parts, search: Search, after: str | None) -> tuple[li
             parts.now(),
             limit=PER_PAGE,
             after=queue_cursor(after),
+            patience=PATIENCE_SECONDS,
             states=(*UNDER_WAY, *ENDED) if search.ended else UNDER_WAY,
         )
     return page.messages, f"{page.next.bulk_id}.{page.next.seq}" if page.next else None

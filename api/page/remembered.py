@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -12,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.starting import TEMPORAL_AWAY
 from postwerk.errors import PostwerkError
+from postwerk.observe import log
 
-log = logging.getLogger("postwerk.page")
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 0.2
@@ -30,19 +29,21 @@ class Remembered(Generic[T]):
         self._fresh_seconds = fresh_seconds
         self._share = share
         self._known: T | None = None
-        self._known_since = self._good_until = float("-inf")
+        self._known_since = self._good_until = self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
     async def get(self, ask: Callable[[], Awaitable[T]]) -> T | None:
         """The latest answer; a new one is asked for in the background when it is not fresh.
 
-        Only one that is old, or the very first, is waited for, and not long. None while there is none.
+        Only one that is old, or the very first, is waited for: not long, and by nobody who comes later. None
+        while there is none.
         """
         now = time.monotonic()
         if self._asking is None and now >= self._good_until:
-            self._asking = asyncio.create_task(self._ask(ask))
-        if self._asking is not None and now - self._known_since > OLD_SECONDS:
-            await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
+            self._asking, self._asked_at = asyncio.create_task(self._ask(ask)), now
+        patience = self._asked_at + PATIENCE_SECONDS - now
+        if self._asking is not None and patience > 0 and now - self._known_since > OLD_SECONDS:
+            await asyncio.wait([self._asking], timeout=patience)
         return self._known
 
     @property
@@ -60,7 +61,7 @@ class Remembered(Generic[T]):
         try:
             self._known = await ask()
         except (SQLAlchemyError, OSError, PostwerkError, *TEMPORAL_AWAY) as error:
-            log.warning("a part of the page is not known: %s", type(error).__name__)
+            log.part_unknown(error)
             self._known = None
         finally:
             self._asking = None

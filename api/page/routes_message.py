@@ -22,10 +22,12 @@ from api.page.mail_reading import ShownMail, shown_mail
 from api.page.message_story import story_of
 from api.page.queue_deeds import DEEDS, Deed, told_of, useful_for
 from api.page.rendering import render
+from api.page.routes_events import kind_of
 from api.page.visit import UseVisit, Visit
 from api.queue_orders import VERBS, carry_out_on_one
 from api.rendered import rendered_mail
 from postwerk.archive import reads
+from postwerk.archive.latest_events import LOOK, latest_events
 from postwerk.archive.suppressions import Suppression, suppression
 from postwerk.contracts.queue import Verb
 from postwerk.errors import ContentError, InvalidRequest, NotFound, PostwerkError
@@ -33,7 +35,8 @@ from postwerk.errors import ContentError, InvalidRequest, NotFound, PostwerkErro
 router = APIRouter()
 PARTS = ("state", "story")
 
-Tab = Literal["html", "text", "headers", "raw", "variables"]
+Tab = Literal["html", "text", "headers", "raw", "variables", "events"]
+MOST_EVENTS = 100
 MOST_RAW = 500_000
 """Characters of the mail's source that are shown; all of it can be downloaded."""
 _HTML_HEADERS = {
@@ -50,11 +53,29 @@ async def message(visit: UseVisit, message_id: str, tab: Annotated[Tab | None, Q
     """Its state, its story, and its content as it was or will be sent."""
     bulk_id, seq = message_id_of(message_id)
     story = await told(visit.parts, bulk_id, seq)
-    mail, wrong = await _mail(visit.parts, bulk_id, seq)
+    content = await _content(visit.parts, bulk_id, seq, tab)
+    return page(visit, "message.html", **story, **content, acts=await _may_act(visit, bulk_id))
+
+
+async def _content(parts: Parts, bulk_id: str, seq: int, tab: Tab | None) -> dict[str, Any]:
+    """What the tab shows; a mail that cannot be made is told in it."""
+    mail, wrong = await _mail(parts, bulk_id, seq)
     chosen = tab or ("html" if mail and mail.html is not None else "text")
-    raw = await _source(visit.parts, bulk_id, seq) if mail and chosen == "raw" else ""
-    more: dict[str, Any] = {"tab": chosen, "mail": mail, "wrong": wrong, "raw": raw, "most": MOST_RAW}
-    return page(visit, "message.html", **story, **more, acts=await _may_act(visit, bulk_id))
+    found = {"tab": chosen, "mail": mail, "wrong": wrong, "raw": "", "most": MOST_RAW}
+    if mail and chosen == "raw":
+        found["raw"] = await _source(parts, bulk_id, seq)
+    return {**found, **await _events(parts, bulk_id, seq)} if chosen == "events" else found
+
+
+async def _events(parts: Parts, bulk_id: str, seq: int) -> dict[str, Any]:
+    """Its own among the latest of its bulk send."""
+    async with parts.archive.reading() as connection:
+        found = await latest_events(connection, limit=MOST_EVENTS, bulk_id=bulk_id, seq=seq)
+    return {
+        "rows": [(event, kind_of(event)) for event in found.events],
+        "reached": found.reached,
+        "look": LOOK,
+    }
 
 
 async def _may_act(visit: Visit, bulk_id: str) -> bool:

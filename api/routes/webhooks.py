@@ -211,7 +211,7 @@ async def deliveries(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=100)] = None,
 ) -> WebhookDeliveryList:
-    """Every request of the last seven days and what it was answered, newest first."""
+    """The requests and what they were answered, newest first: of a day; those that failed, of seven."""
     only_parameters(request, "outcome", "limit", "after")
     hook, last_seen = await _found(parts, webhook_id), id_cursor(after, "whd")
     async with parts.archive.reading() as connection:

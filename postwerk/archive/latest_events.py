@@ -19,7 +19,7 @@ LOOK = 5000
 END = Cursor(2**63 - 1, 2**63 - 1)
 """Behind everything."""
 _BEFORE = {
-    "sqlite": "event.id < :id",
+    "sqlite": "event.xid = 0 AND event.id < :id",
     "postgresql": "(event.xid, event.id) < (:xid, :id)"
     " AND event.xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
 }
@@ -44,46 +44,51 @@ async def latest_events(
     limit: int,
     types: Collection[str] | None = None,
     bulk_id: str = "",
+    seq: int = 0,
     before: Cursor = END,
 ) -> Latest:
-    """The last events before this one, of these types, of this send. Looks at LOOK events at most."""
-    dialect = connection.dialect.name
-    chosen = types is not None or bool(bulk_id)
-    look = LOOK if chosen else limit
-    known: dict[str, Any] = {"xid": before.xid, "id": before.id, "look": look, "limit": limit}
+    """The last events before this one, of these types, of this send or of one message of it.
+
+    Looks at LOOK events at most: of a send that is named, at its own.
+    """
+    dialect, look = connection.dialect.name, LOOK if types is not None or seq else limit
+    known: dict[str, Any] = {"xid": before.xid, "id": before.id, "look": look}
     known |= {"bulk_id": bulk_id} if bulk_id else {}
-    known |= {"types": orjson.dumps(sorted(types)).decode()} if types is not None else {}
-    rows = await connection.execute(_page(dialect, types is not None, bool(bulk_id)), known)
+    chosen: dict[str, Any] = {"types": orjson.dumps(sorted(types)).decode()} if types is not None else {}
+    chosen |= {"seq": seq} if seq else {}
+    page = _page(dialect, bool(bulk_id), types is not None, bool(seq))
+    rows = await connection.execute(page, {**known, **chosen, "limit": limit})
     events = [event_of(row) for row in rows]
     if len(events) == limit:
         return Latest(events, Cursor.parse(events[-1].id))
-    end = {"xid": before.xid, "id": before.id, "look": look}
-    row = (await connection.execute(_end(dialect), end)).one_or_none()
+    row = (await connection.execute(_end(dialect, bool(bulk_id)), known)).one_or_none()
     return Latest(events, None if row is None else Cursor(row.xid, row.id))
 
 
+def _looked_at(dialect: str, of_one: bool) -> str:
+    of_it = "AND event.bulk_id = :bulk_id" if of_one else ""
+    return f"FROM event WHERE {_BEFORE[dialect]} {of_it} ORDER BY {_BACKWARDS[dialect]} LIMIT :look"
+
+
 @cache
-def _page(dialect: str, of_types: bool, of_one: bool) -> TextClause:
+def _page(dialect: str, of_one: bool, of_types: bool, of_message: bool) -> TextClause:
     conditions = [f"event.type IN ({_AMONG[dialect]})"] if of_types else []
-    conditions += ["event.bulk_id = :bulk_id"] if of_one else []
+    conditions += ["event.seq = :seq"] if of_message else []
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     return text(f"""
         SELECT {JOINED} FROM (
-            SELECT * FROM (
-                SELECT * FROM event WHERE {_BEFORE[dialect]} ORDER BY {_BACKWARDS[dialect]} LIMIT :look
-            ) AS event {where} ORDER BY {_BACKWARDS[dialect]} LIMIT :limit
+            SELECT * FROM (SELECT * {_looked_at(dialect, of_one)}) AS event
+            {where} ORDER BY {_BACKWARDS[dialect]} LIMIT :limit
         ) AS event {JOINS} ORDER BY {_BACKWARDS[dialect]}
     """)
 
 
 @cache
-def _end(dialect: str) -> TextClause:
+def _end(dialect: str, of_one: bool) -> TextClause:
     """The oldest event that was looked at, if as many as could be were looked at."""
     return text(f"""
         SELECT xid, id FROM (
-            SELECT xid, id, count(*) OVER () AS n FROM (
-                SELECT event.xid, event.id FROM event WHERE {_BEFORE[dialect]}
-                ORDER BY {_BACKWARDS[dialect]} LIMIT :look
-            ) AS event
+            SELECT xid, id, count(*) OVER () AS n
+            FROM (SELECT event.xid, event.id {_looked_at(dialect, of_one)}) AS event
         ) AS event WHERE n = :look ORDER BY {_FORWARDS[dialect]} LIMIT 1
     """)

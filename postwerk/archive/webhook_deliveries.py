@@ -119,9 +119,13 @@ async def begin_afresh(connection: AsyncConnection, webhook_id: str, cursor: Cur
         await connection.execute(update(_TABLE).where(_ROW.id == found.id).values(given_up))
 
 
-async def erase_deliveries(connection: AsyncConnection, before: datetime, limit: int) -> int:
+async def erase_deliveries(
+    connection: AsyncConnection, before: datetime, limit: int, outcome: DeliveryOutcome | None = None
+) -> int:
     """Those of before that moment, the oldest first; answers how many were erased."""
     old = select(_ROW.id).where(_ROW.id < first_id_at("whd", before)).order_by(_ROW.id).limit(limit)
+    if outcome is not None:
+        old = old.where(_ROW.outcome == outcome.value)
     return (await connection.execute(delete(_TABLE).where(_ROW.id.in_(old)))).rowcount
 
 

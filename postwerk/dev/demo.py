@@ -119,6 +119,7 @@ def links(house: House, result: Result) -> list[tuple[str, str]]:
     """Where to look at what was sent."""
     workflow = quote(result.workflow_id, safe="")
     return [
+        ("The page", f"{house.api_url}/"),
         ("API docs", f"{house.api_url}/docs"),
         ("This bulk send", f"{house.api_url}/v1/bulk-sends/{result.bulk_id}"),
         ("Its workflow", f"{house.temporal_ui_url}/namespaces/{house.namespace}/workflows/{workflow}"),

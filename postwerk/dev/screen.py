@@ -30,6 +30,7 @@ def say_moved(ports: Ports) -> None:
 def say_addresses(house: House) -> None:
     """Where everything is."""
     rows = [
+        ("Page", f"{house.api_url}/"),
         ("API", f"{house.api_url}/docs"),
         ("Temporal Web UI", house.temporal_ui_url),
         ("Temporal", house.temporal_address),

@@ -13,6 +13,7 @@ from postwerk.archive.ids import new_id
 from postwerk.archive.webhook_deliveries import Delivery
 from postwerk.archive.webhooks import Webhook
 from postwerk.contracts.webhooks import DeliveryKind, DeliveryOutcome
+from postwerk.observe.metrics.webhooks import answered
 from postwerk.rules.webhook_schedule import Verdict, read_retry_after, verdict_on, wait_after
 from postwerk.webhooks.batches import Batch
 from postwerk.webhooks.signing import signed_headers
@@ -88,6 +89,7 @@ class Sender:
             outcome=_outcome(verdict, wait),
             next_at=now + wait if wait is not None else None,
         )
+        answered(row.outcome, row.events, answer.milliseconds / 1000)
         return Sent(row, verdict, _trouble(verdict, answer), wait)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import insert, text
 
 from postwerk.archive import page_sessions
+from postwerk.archive.annotations import annotations_since
 from postwerk.archive.audit import Actor, write_audit
 from postwerk.archive.engine import Archive
 from postwerk.archive.failures import failed_replies
-from postwerk.archive.marks import marks_since
 from postwerk.archive.outbox_tables import EventRow
 from postwerk.archive.page_sessions import session_digest
 from postwerk.archive.queue_filter import sends_in_question
@@ -59,7 +59,7 @@ async def test_pages_show_every_send_once_the_live_ones_first(archive: Archive) 
     assert none.sends == []
 
 
-async def test_marks_are_orders_and_rests_of_the_time(archive: Archive) -> None:
+async def test_annotations_are_orders_and_rests_of_the_time(archive: Archive) -> None:
     async with archive.writing() as connection:
         for back, action in [
             (60, "bulk.pause"),
@@ -73,8 +73,8 @@ async def test_marks_are_orders_and_rests_of_the_time(archive: Archive) -> None:
             insert(EventRow), [_event(NOW, "lane.cooling", name="gmx.net", reason="rate")]
         )
     async with archive.reading() as connection:
-        found = await marks_since(connection, NOW - timedelta(minutes=5))
-    assert [(mark.what, mark.target) for mark in found] == [
+        found = await annotations_since(connection, NOW - timedelta(minutes=5))
+    assert [(annotation.what, annotation.target) for annotation in found] == [
         ("bulk.change", "x"), ("bulk.resume", "x"), ("lane.cooling", "gmx.net"),
     ]  # fmt: skip
     assert found[0].changed == ("rate",)

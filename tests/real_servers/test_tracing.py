@@ -54,8 +54,8 @@ async def test_one_trace_goes_from_the_call_to_the_transaction(archive: Archive)
         spans = exporter.get_finished_spans()
 
     transaction = one(spans, "smtp transaction")
-    path = [span.name for span in up_from(transaction, spans)]
-    assert path == [
+    path = up_from(transaction, spans)
+    assert [span.name for span in path] == [
         "smtp transaction",
         "RunActivity:send_batch",
         "StartActivity:send_batch",
@@ -63,7 +63,7 @@ async def test_one_trace_goes_from_the_call_to_the_transaction(archive: Archive)
         "StartWorkflow:Message",
         "POST /v1/messages",
     ]
-    root = up_from(transaction, spans)[-1]
+    root = path[-1]
     assert root.parent is not None
     assert f"{root.parent.trace_id:032x}" == caller.split("-")[1]
     assert dict(transaction.attributes or {}) == {
@@ -75,7 +75,9 @@ async def test_one_trace_goes_from_the_call_to_the_transaction(archive: Archive)
     }
     assert transaction.kind is SpanKind.CLIENT
     assert (root.attributes or {})["http.response.status_code"] == 202
-    batch = one(spans, "RunActivity:send_batch").attributes or {}
+    batch = (
+        path[1].attributes or {}
+    )  # on a busy machine it may have come back once, and has several runs then
     assert (batch["postwerk.provider"], batch["postwerk.messages"]) == ("gmail.com", 1)
     assert_no_address(spans, "ada", "shop.example")
 

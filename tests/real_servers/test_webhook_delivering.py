@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from postwerk.archive.columns import to_microseconds
 from postwerk.archive.engine import Archive
@@ -27,11 +28,13 @@ from postwerk.contracts.webhooks import (
     WebhookState,
 )
 from postwerk.rules.webhook_schedule import WAITS
+from postwerk.webhooks import watching
 from postwerk.webhooks.delivering import Run
 from postwerk.webhooks.replaying import ReplayRun
 from postwerk.webhooks.sending import Sender
 from postwerk.webhooks.watching import OutboxWatch
 from postwerk.webhooks.wire import Wire
+from tests.support.metrics import Growth
 from tests.support.receiver import OK, Receiver, answer
 from tests.support.webhooks import a_webhook, requests_of, some_events, stored
 
@@ -80,6 +83,7 @@ def expected(count: int) -> list[str]:
 
 @pytest.mark.parametrize(("most", "requests"), [(1, 7), (3, 3), (100, 1)])
 async def test_every_event_comes_once_in_order_and_signed(archive: Archive, most: int, requests: int) -> None:
+    growth = Growth()
     with Receiver() as receiver:
         hook = await a_webhook(archive, receiver.url, max_events=most)
         await some_events(archive, 7)
@@ -91,6 +95,8 @@ async def test_every_event_comes_once_in_order_and_signed(archive: Archive, most
     assert [one.verified(hook.secret) == one.document for one in got] == [True] * requests
     assert len({one.message_id for one in got}) == requests
     assert (report.outcome, report.events, report.requests) == (RunOutcome.GO_ON, 7, requests)
+    assert growth.of("postwerk_webhook_events_total") == 7
+    assert growth.of("postwerk_webhook_request_seconds_count") == requests
     ids = [event["id"] for event in receiver.events]
     assert (await stored(archive, hook.id)).cursor == Cursor.parse(ids[-1])
     rows = await requests_of(archive, hook.id)
@@ -187,6 +193,7 @@ async def test_a_list_of_one_stays_a_list_of_one(archive: Archive) -> None:
 
 
 async def test_after_the_last_try_it_is_gone_and_nothing_is_lost(archive: Archive) -> None:
+    growth = Growth()
     with Receiver(ERROR) as receiver:
         hook = await a_webhook(archive, receiver.url)
         await some_events(archive, 2)
@@ -206,6 +213,10 @@ async def test_after_the_last_try_it_is_gone_and_nothing_is_lost(archive: Archiv
     assert lanes_of(receiver)[10:] == expected(2)
     rows = await requests_of(archive, hook.id)
     assert [row.outcome for row in rows] == [FAILED] * 9 + [GIVEN_UP] + [DELIVERED] * 2
+    counted = [
+        growth.of("postwerk_webhook_requests_total", outcome=one) for one in (FAILED, GIVEN_UP, DELIVERED)
+    ]
+    assert counted == [9, 1, 2]
     assert [row.attempt for row in rows] == [*range(1, 11), 1, 1]
 
 
@@ -297,6 +308,35 @@ async def test_a_batch_waits_for_others_as_long_as_it_may(archive: Archive) -> N
             await some_events(archive, 2)
             await task
         assert [len(one.events) for one in receiver.got] == [3, 1]
+
+
+async def test_however_many_wait_the_archive_is_asked_once_for_all(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Cursor] = []
+
+    async def counted(connection: AsyncConnection) -> Cursor:
+        looks.append(await newest(connection))
+        return looks[-1]
+
+    monkeypatch.setattr(watching, "newest", counted)
+    watch, now = OutboxWatch(archive), datetime.now(UTC)
+    waiting = [asyncio.create_task(watch.wait(START, now, 30)) for _ in range(50)]
+    await asyncio.sleep(0)
+    await some_events(archive, 1)
+    await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    await watch.close()
+    assert 1 <= len(looks) <= 3
+
+
+async def test_a_body_has_a_megabyte_at_most(archive: Archive) -> None:
+    with Receiver() as receiver:
+        hook = await a_webhook(archive, receiver.url, max_events=1000)
+        await some_events(archive, 5, reason="x" * 400_000)
+        async with running(archive) as runs:
+            report = await runs.until_told(hook.id)
+    assert report.events == 5
+    assert [len(one.events) for one in receiver.got] == [2, 2, 1]
 
 
 async def test_an_operator_who_moves_it_is_obeyed(archive: Archive) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from postwerk.observe.metrics import calls, journal, returned, sending
+from postwerk.observe.metrics import calls, journal, returned, sending, webhooks
 from postwerk.observe.metrics.queue import EVERYTHING, QueueCollector
 from postwerk.observe.metrics.registry import exposition
 from postwerk.observe.metrics.tally import CounterTally, HistogramTally
@@ -17,7 +17,7 @@ from postwerk.observe.metrics.tally import CounterTally, HistogramTally
 T = TypeVar("T")
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """Value by name and sorted labels."""
-_ROOMS = (calls, journal, returned, sending)
+_ROOMS = (calls, journal, returned, sending, webhooks)
 _SUFFIX = {"counter": "_total"}
 _PARTS_OF_HISTOGRAM = ("_bucket", "_sum", "_count")
 

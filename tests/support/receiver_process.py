@@ -1,6 +1,6 @@
 """A receiver of webhooks in a process of its own, to be killed: it notes what it took, then says 200.
 
-python -m tests.support.receiver_process PORT FILE SECRET
+python -m tests.support.receiver_process PORT FILE SECRET DELAY
 """
 
 from __future__ import annotations
@@ -36,16 +36,10 @@ class ReceiverProcess:
         self.url = f"http://127.0.0.1:{self.port}/hook"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, secret: str) -> None:
-        """It verifies each request, and refuses one whose signature is wrong."""
-        command = [
-            sys.executable,
-            "-m",
-            "tests.support.receiver_process",
-            str(self.port),
-            str(self._file),
-            secret,
-        ]
+    def start(self, secret: str, delay: float = 0.0) -> None:
+        """It verifies each request, and takes none that is signed wrong; it answers after `delay` seconds."""
+        command = [sys.executable, "-m", "tests.support.receiver_process", str(self.port), str(self._file)]
+        command += [secret, str(delay)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -79,7 +73,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def main(port: int, file: Path, secret: str) -> None:
+def main(port: int, file: Path, secret: str, delay: float) -> None:
     with file.open("a", buffering=1) as out:
 
         def keep(got: Got) -> None:
@@ -90,6 +84,7 @@ def main(port: int, file: Path, secret: str) -> None:
                 for event in got.events
             )
             out.write("".join(lines))
+            time.sleep(delay)  # in which it may be killed: what it took it has not answered
 
         receiver = Receiver(kept=keep)
         receiver.port = port
@@ -105,4 +100,4 @@ def _moment(text: str) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]))

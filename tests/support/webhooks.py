@@ -17,8 +17,8 @@ from postwerk.contracts.events import EventType
 from postwerk.contracts.webhooks import WebhookState
 
 _INSERT = text("""
-    INSERT INTO event (at, type, bulk_id, seq, repeated, name)
-    VALUES (:at, :type, :bulk_id, :seq, :repeated, :name)
+    INSERT INTO event (at, type, bulk_id, seq, repeated, name, reason)
+    VALUES (:at, :type, :bulk_id, :seq, :repeated, :name, :reason)
 """)
 
 
@@ -48,7 +48,7 @@ async def a_webhook(archive: Archive, url: str, **changes: Any) -> Webhook:
 
 async def some_events(archive: Archive, count: int, **changes: Any) -> None:
     """Of lanes, one after the other, numbered by their `lane`."""
-    usual = {"type": EventType.LANE_COOLING.value, "bulk_id": "", "seq": 0, "repeated": False}
+    usual = {"type": EventType.LANE_COOLING.value, "bulk_id": "", "seq": 0, "repeated": False, "reason": ""}
     at = to_microseconds(datetime.now(UTC))
     rows = [{**usual, "at": at, "name": f"lane{number}", **changes} for number in range(count)]
     async with archive.writing() as connection:

@@ -61,6 +61,7 @@ async def test_a_receiver_that_fails_for_three_days_is_asked_ten_times_and_told_
     assert [row.attempt for row in await requests_of(archive, hook.id)] == [*range(1, 11), 1, 1, 1]
 
 
+@pytest.mark.slow
 async def test_a_replay_waits_for_its_receiver_and_then_has_sent_everything(archive: Archive) -> None:
     with Receiver(OK, ERROR, ERROR, OK) as receiver, SandboxProcess() as sandbox:
         hook = await a_webhook(archive, receiver.url)

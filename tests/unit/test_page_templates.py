@@ -56,3 +56,36 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 def test_the_script_evaluates_no_text() -> None:
     script = (Path(FOLDER) / "page.js").read_text()
     assert not re.search(r"\beval\(|new Function|document\.write|outerHTML", script)
+
+
+# Colours
+
+
+def _colours(css: str) -> list[dict[str, str]]:
+    """The variables of the light and of the dark scheme."""
+    blocks = re.findall(r":root\s*\{(.*?)\}", css, re.DOTALL)
+    assert len(blocks) == 2
+    return [dict(re.findall(r"--([a-z-]+):\s*(#[0-9a-f]{6})", block)) for block in blocks]
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    """As WCAG 2 defines it."""
+    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_text_can_be_read_by_day_and_by_night() -> None:
+    """WCAG 2, AA: 4.5 to 1."""
+    words = ["text", "muted", "accent", "good", "warn", "bad"]
+    pairs = [(word, ground) for word in words for ground in ("bg", "card", "soft")]
+    pairs += [(kind, f"{kind}-bg") for kind in ("good", "warn", "bad", "info", "idle")]
+    pairs += [("text", f"{kind}-bg") for kind in ("good", "warn", "bad")] + [("on-accent", "accent")]
+    for scheme in _colours((FOLDER / "style.css").read_text()):
+        weak = {pair: round(_contrast(scheme[pair[0]], scheme[pair[1]]), 2) for pair in pairs}
+        assert {pair: ratio for pair, ratio in weak.items() if ratio < 4.5} == {}

@@ -15,8 +15,8 @@ from api.page.figures import figures
 from api.page.health import health
 from api.page.send_cards import BAR, widths_of
 from api.page.words import ago, clock, counted, number, percent, said, size, span, without
+from postwerk.archive.annotations import Annotation
 from postwerk.archive.lanes import LaneState
-from postwerk.archive.marks import Mark
 from postwerk.archive.queue_totals import QueueTotals
 from postwerk.contracts.states import MessageState
 from postwerk.rules.curves import SPANS, begin_of, curve, last_minute, total
@@ -90,21 +90,21 @@ def test_a_chart_stays_in_its_field_and_shows_what_explains_it() -> None:
     tallies = {
         NOW - timedelta(seconds=7 + 10 * n): Counter(delivered=100 * n, bounced=n) for n in range(1, 90)
     }
-    marks = [
-        Mark(NOW - timedelta(minutes=5), "bulk.pause", "bulk_x", "ada", "wrong price"),
-        Mark(NOW - timedelta(minutes=4), "bulk.change", "bulk_x", "ada", "", ("rate",)),
-        Mark(NOW - timedelta(hours=5), "bulk.resume", "bulk_x", "ada", ""),
+    annotations = [
+        Annotation(NOW - timedelta(minutes=5), "bulk.pause", "bulk_x", "ada", "wrong price"),
+        Annotation(NOW - timedelta(minutes=4), "bulk.change", "bulk_x", "ada", "", ("rate",)),
+        Annotation(NOW - timedelta(hours=5), "bulk.resume", "bulk_x", "ada", ""),
     ]
-    found = chart(tallies, marks, SPANS[0], NOW)
+    found = chart(tallies, annotations, SPANS[0], NOW)
     for line in found.lines:
         xs, ys = zip(*(map(float, place.split(",")) for place in line.points.split()), strict=True)
         assert 0 <= min(xs) <= max(xs) <= WIDTH
         assert 0 <= min(ys) <= max(ys) <= HEIGHT
-    assert [mark.words for mark in found.marks] == [
+    assert [one.words for one in found.annotations] == [
         "paused bulk_x by ada: wrong price",
         "rate changed bulk_x by ada",
     ]
-    assert all(0 <= mark.x <= WIDTH for mark in found.marks)
+    assert all(0 <= one.x <= WIDTH for one in found.annotations)
     assert not found.is_empty
     assert chart({}, [], SPANS[2], NOW).is_empty
 

@@ -270,14 +270,15 @@ async def test_while_temporal_is_away_it_is_stored_and_the_reconciler_starts_it(
 
 
 async def test_the_reconciler_forgets_old_requests(open_inside: Door) -> None:
-    with Receiver() as receiver:
+    with Receiver(answer(200), answer(500)) as receiver:
         hook = await made(open_inside, url=receiver.url)
-        await open_inside.http.post(f"/v1/webhooks/{hook['id']}/test")
+        for _ in range(2):
+            await open_inside.http.post(f"/v1/webhooks/{hook['id']}/test")
     reconciler = Reconciler(open_inside.archive, open_inside.parts.client, "postwerk")
-    for days, left in ((6, 1), (8, 0)):
-        await reconciler.look(datetime.now(UTC) + timedelta(days=days))
+    for hours, left in ((23, [500, 200]), (25, [500]), (167, [500]), (169, [])):
+        await reconciler.look(datetime.now(UTC) + timedelta(hours=hours))
         async with open_inside.archive.reading() as connection:
-            assert len(await deliveries(connection, hook["id"])) == left
+            assert [one.status for one in await deliveries(connection, hook["id"])] == left
 
 
 async def test_a_key_that_sends_has_webhooks_of_its_own_sends_alone(door: Door) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from postwerk.archive import latest_events
 from tests.support.api import Door
 from tests.support.keys import a_key
 from tests.support.page import a_browser, a_browser_here
@@ -82,17 +81,3 @@ async def test_events_are_listed_newest_first_and_by_type(page_door: Door) -> No
     assert "spring" in only[0]
     assert (await browser.get("/events?type=nothing")).status == 422
     assert (await browser.get("/events?before=x")).status == 422
-
-
-async def test_older_events_follow_though_few_are_looked_through_at_a_time(
-    page_door: Door,
-) -> None:
-    for number in range(9):
-        await page_door.http.post("/v1/suppressions", json={"address": f"a{number}@gmx.de"})
-    async with page_door.archive.reading() as connection:
-        found, before = [], latest_events.END
-        while before is not None:
-            page = await latest_events.latest_events(connection, limit=2, before=before)
-            found += [event.data["address"] for event in page.events]
-            before = page.reached
-    assert found == [f"a{number}@gmx.de" for number in reversed(range(9))]

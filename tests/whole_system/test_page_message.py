@@ -97,6 +97,10 @@ async def test_its_other_parts_are_text(page_door: Door) -> None:
     assert "Subject: Hi <b>there</b>" in (await browser.get(f"{at}?tab=headers")).said("#content pre")
     source = (await browser.get(f"{at}?tab=raw")).tree.css_first("#content pre").text()
     assert source.replace("\r", "") == exact.decode().replace("\r", "")
+    events = await browser.get(f"{at}?tab=events")
+    assert [row.split(" UTC ")[1].split(" ")[0] for row in events.all("#event-rows tbody tr")] == [
+        "message.deferred"
+    ]
     file = await browser.get(f"{at}/raw")
     assert (file.answer.content, file.answer.headers["content-type"]) == (exact, "message/rfc822")
     assert file.answer.headers["content-disposition"] == f'attachment; filename="{bulk_id}.1.eml"'

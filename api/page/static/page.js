@@ -106,7 +106,7 @@ function pressed(event) {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const scope = document.activeElement?.closest("[data-keys]") ?? document.querySelector("main > [data-keys]");
-  const wanted = event.key === "/" ? document.querySelector("input[type=search]")
+  const wanted = event.key === "/" ? document.querySelector("main input[type=search], .find input")
     : scope?.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (!wanted) return;
   event.preventDefault();

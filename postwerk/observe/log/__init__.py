@@ -6,6 +6,7 @@ from postwerk.observe.log.calling import (
     archive_away,
     batches_not_woken,
     batches_woken,
+    broke_off,
     call_failed,
     change_not_followed,
     client_gone,
@@ -42,6 +43,7 @@ from postwerk.observe.log.returning import (
     inbound_unparsed,
 )
 from postwerk.observe.log.setup import LogFormat, configure_logging
+from postwerk.observe.log.showing import figures_unknown, part_not_drawn, part_unknown
 from postwerk.observe.log.telling import webhook_failed, webhook_gone
 from postwerk.observe.log.working import (
     archive_unavailable,
@@ -64,6 +66,7 @@ __all__ = [
     "batch_finished",
     "batches_not_woken",
     "batches_woken",
+    "broke_off",
     "bulk_paused",
     "call_failed",
     "change_not_followed",
@@ -73,6 +76,7 @@ __all__ = [
     "consequence_not_drawn",
     "dkim_key_open_to_others",
     "dkim_key_unusable",
+    "figures_unknown",
     "inbound_failed",
     "inbound_listening",
     "inbound_not_stored",
@@ -83,6 +87,8 @@ __all__ = [
     "lease_not_renewed",
     "left_to_reconciler",
     "not_reconciled",
+    "part_not_drawn",
+    "part_unknown",
     "queue_not_counted",
     "relay_unknown",
     "relay_unreachable",

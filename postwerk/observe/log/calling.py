@@ -69,3 +69,8 @@ def batches_not_woken(lane: str | None, error: BaseException) -> None:
 def stream_ended(error: BaseException) -> None:
     """Its reader connects again and goes on where it was."""
     sentence.warning("a stream of events ends, the archive is away", error=type(error).__name__)
+
+
+def broke_off(task: str, error: BaseException) -> None:
+    """Something in the background that nobody waits for."""
+    sentence.warning("a task in the background broke off", task=task, error=type(error).__name__)
