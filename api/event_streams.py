@@ -123,7 +123,7 @@ class _Follower:
     async def chunks(self) -> AsyncIterator[bytes]:
         ends = time.monotonic() + self._streams.seconds
         yield self._here("from here")
-        spoken = time.monotonic()
+        spoken = asked = time.monotonic()
         try:
             while not self._streams.is_stopping:
                 page = await self._streams.page(self._wanted, self._cursor)
@@ -134,9 +134,11 @@ class _Follower:
                     spoken = time.monotonic()
                 if is_all and time.monotonic() >= ends:
                     return
-                if time.monotonic() >= spoken + HEARTBEAT_SECONDS:
+                if time.monotonic() >= asked + HEARTBEAT_SECONDS:  # also while one event follows another
                     if not await self._is_welcome():
                         return
+                    asked = time.monotonic()
+                if time.monotonic() >= spoken + HEARTBEAT_SECONDS:
                     yield self._here("still there")
                     spoken = time.monotonic()
                 if is_all:

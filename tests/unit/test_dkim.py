@@ -189,11 +189,11 @@ def test_a_folder_that_is_not_there_is_said_at_the_start(tmp_path):
         DkimKeys(tmp_path / "nowhere").load()
 
 
-def test_a_key_that_others_can_read_is_warned_of(tmp_path, capsys):
+def test_a_key_that_others_can_read_is_warned_of(tmp_path, caplog):
     keep(tmp_path, "example.com", "s1", new_key("example.com", "s1", "ed25519")[1]).chmod(0o644)
     assert len(DkimKeys(tmp_path).load()) == 1
-    said = capsys.readouterr()
-    assert "can be read by others" in said.out + said.err
+
+    assert "can be read by others" in caplog.text
 
 
 def test_pkcs1_is_taken_too():

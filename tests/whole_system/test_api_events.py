@@ -201,22 +201,36 @@ def test_an_idle_stream_shows_that_it_lives_and_ends_with_its_key(
         reader.rest()
 
 
+def test_a_busy_stream_ends_with_its_key_too(api: ServedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.event_streams.HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr("api.event_streams.PAGE", 1)
+    key = api.do(a_key(api.archive, "read"))
+    send(api)
+    api.do(fill(api.archive))
+    headers = {"Authorization": f"Bearer {key.text}"}
+    with stream(api, headers=headers, params={"after": THE_BEGINNING}) as reader:
+        assert reader.event()["type"] == "bulk_send.accepted"
+        api.http.delete(f"/v1/api-keys/{key.key.id}").raise_for_status()
+        assert reader.rest() < MANY
+
+
+async def fill(archive: Archive) -> None:
+    """MANY events and more, of half a kilobyte each."""
+    many = text("""
+        INSERT INTO event (at, type, name, reason)
+        SELECT 1, 'lane.cooling', 'gmail.com', :words FROM message, json_each(:rows)
+    """)
+    async with archive.writing() as connection:
+        await connection.execute(many, {"words": "x" * 500, "rows": json.dumps([0] * MANY)})
+
+
 def test_streams_end_when_the_process_stops_also_those_that_nobody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.event_streams.GRACE_SECONDS", 0.1)
     with served_api(tmp_path) as api:
         send(api)
-        many = text("""
-            INSERT INTO event (at, type, name, reason)
-            SELECT 1, 'lane.cooling', 'gmail.com', :words FROM message, json_each(:rows)
-        """)
-
-        async def fill() -> None:
-            async with api.archive.writing() as connection:
-                await connection.execute(many, {"words": "x" * 500, "rows": json.dumps([0] * MANY)})
-
-        api.do(fill())
+        api.do(fill(api.archive))
         with (
             stream(api) as idle,
             stream(api, params={"after": THE_BEGINNING}) as unread,
