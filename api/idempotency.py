@@ -42,10 +42,12 @@ MakeStreamed = Callable[[Claim, AsyncIterator[bytes]], Awaitable[Response]]
 class Repeatable:
     """A call that may say by its header that it may come again."""
 
-    def __init__(self, request: Request, parts: Parts, key: str | None) -> None:
+    def __init__(self, request: Request, parts: Parts, key: str | None, owner: str | None = None) -> None:
+        """Whose key it is: the caller's own, unless an `owner` is named."""
         self._request = request
         self._parts = parts
-        self._name = None if key is None else Name(owner_of(request), key)
+        whose = owner_of(request) if owner is None else owner
+        self._name = None if key is None else Name(whose, key)
 
     async def once(
         self, body: bytes, new_resource: Callable[[], str], make: Make, *, same_resource: bool = False

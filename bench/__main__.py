@@ -1,7 +1,6 @@
 """How fast Postwerk sends, and how fast Postfix does beside it. The last line printed is JSON.
 
-python -m bench [all|send|postfix|single|size|bad-day|queue|page|screens] [--recipients 10000]
-    [--rounds 3]
+python -m bench [all|send|postfix|single|size|bad-day|queue|page|screens] [--recipients 10000] [--rounds 3]
 """
 
 from __future__ import annotations

@@ -42,9 +42,22 @@ class NotLoggedIn(PostwerkError):
         return f"/login?next={quote(self.back_to, safe='/')}" if self.back_to != "/" else "/login"
 
 
+class FromElsewhere(PostwerkError):
+    """Somebody followed a link on another site: the browser has kept its cookie back."""
+
+    def __init__(self, here: str) -> None:
+        super().__init__()
+        self.here = here
+
+
 async def guard(request: Request, parts: UseParts) -> None:
-    """For every route. Raises NotLoggedIn, MissingScope, NotFound for what is not its own, Forbidden."""
+    """For every route.
+
+    Raises FromElsewhere, NotLoggedIn, MissingScope, NotFound for what is not its own, Forbidden.
+    """
     visit = request.state.visit = begin_visit(request, parts)
+    if visit.is_new and request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+        raise FromElsewhere(_here(request))  # with a new cookie a session that there may be would be lost
     need = need_of(request.method, request.scope["route"].path) or FORGOTTEN
     await _find_caller(visit)
     _count_call(visit)

@@ -30,6 +30,8 @@ from postwerk.rules.idempotency import LEASE
 
 PATIENCE = 2.0
 """Seconds that a browser waits for the end, before it is shown how far it is."""
+_OWNER = "page"
+"""Of its idempotency keys: no API key is called so, and whoever goes on with a list, it is the same list."""
 SHOWN = 50
 """Refused rows that are kept for showing."""
 
@@ -64,7 +66,7 @@ async def take_list(request: Request, parts: Parts, one: DraftList) -> None:
 
 
 async def _taken(request: Request, parts: Parts, one: DraftList) -> None:
-    repeatable = Repeatable(request, parts, _key(one))
+    repeatable = Repeatable(request, parts, one.id, owner=_OWNER)
 
     async def make(claim: Claim, pieces: AsyncIterator[bytes]) -> Response:
         await _store(parts.archive, one, pieces, claim)
@@ -103,12 +105,12 @@ async def _write_down(archive: Archive, one: DraftList, found: dict[str, Any]) -
         await drafts.set_list(connection, one.id, **found)
 
 
-async def progress_of(parts: Parts, owner: str, one: DraftList) -> Progress | None:
+async def progress_of(parts: Parts, one: DraftList) -> Progress | None:
     """None when nobody has said what its columns mean, or it has come to its end."""
     if one.state != drafts.HERE or columns_of(one) is None:
         return None
     async with parts.archive.reading() as connection:
-        known = await idempotency.remembered(connection, Name(owner, _key(one)))
+        known = await idempotency.remembered(connection, Name(_OWNER, one.id))
     if known is None:
         return Progress(0, is_running=parts.background.has(one.id))
     held = bool(known.holder) and known.held_since is not None
@@ -116,8 +118,3 @@ async def progress_of(parts: Parts, owner: str, one: DraftList) -> Progress | No
     is_running = held and since is not None and parts.now() - since <= LEASE
     rows = PartProgress.read(known.answer).accepted if known.status is None else 0
     return Progress(rows, is_running or parts.background.has(one.id))
-
-
-def _key(one: DraftList) -> str:
-    """No key that a caller could give: it has a blank in it."""
-    return f"page {one.id}"

@@ -6,6 +6,7 @@ import traceback
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -13,8 +14,9 @@ from api.dependencies import Parts
 from api.errors import RETRY_SECONDS, BrokenOff, InvalidFields, loggable, status_of, title_of
 from api.page.answers import go_on, page
 from api.page.drafts import NotADraft
-from api.page.guard import NotLoggedIn
-from api.page.visit import Visit, begin_visit
+from api.page.guard import FromElsewhere, NotLoggedIn
+from api.page.rendering import render
+from api.page.visit import Visit, begin_visit, inside
 from postwerk.errors import InvalidRequest, PostwerkError, QuotaExceeded
 from postwerk.observe import log
 
@@ -22,6 +24,7 @@ _ARCHIVE_AWAY = "The archive does not answer; nothing was changed. This page tri
 
 
 def add_problem_pages(app: FastAPI) -> None:
+    app.add_exception_handler(FromElsewhere, _come_again)
     app.add_exception_handler(NotLoggedIn, _to_login)
     app.add_exception_handler(NotADraft, _to_the_send)
     app.add_exception_handler(PostwerkError, _known)
@@ -50,6 +53,12 @@ def _visit(request: Request) -> Visit:
     found = getattr(request.state, "visit", None)
     parts: Parts = request.app.state.parts
     return found if isinstance(found, Visit) else begin_visit(request, parts)
+
+
+async def _come_again(_request: Request, error: Exception) -> Response:
+    """The same address once more, now from a page of our own: the browser sends its cookie."""
+    assert isinstance(error, FromElsewhere)
+    return HTMLResponse(render("come_again.html", here=inside(error.here)), headers={"Refresh": "0"})
 
 
 async def _to_login(_request: Request, error: Exception) -> Response:

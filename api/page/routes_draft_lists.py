@@ -22,7 +22,6 @@ from api.page.multipart import MultipartForm
 from api.page.send_reading import MOST_TEXT
 from api.page.upload_slots import upload_slot
 from api.page.visit import UseVisit, Visit
-from api.who import owner_of
 from postwerk.archive import drafts, reads
 from postwerk.archive.drafts import DraftList
 from postwerk.archive.reads import BulkSend
@@ -82,7 +81,7 @@ async def ask(visit: UseVisit, draft: UseDraft, list_id: WhichList, charset: Cha
     one = await _list(visit, draft, list_id)
     if charset is not None and columns_of(one) is None:
         async with visit.parts.archive.writing() as connection:
-            await drafts.set_list(connection, one.id, columns={"charset": charset.strip()})
+            await drafts.tell_columns(connection, one, {"charset": charset.strip()})
         one = await _list(visit, draft, list_id)
     wanted = await _wanted(visit, draft)
     try:
@@ -102,11 +101,11 @@ async def take(visit: UseVisit, draft: UseDraft, form: UseForm, list_id: WhichLi
         if not mapping.is_good:
             return _columns(visit, draft, one, mapping, wanted)
         async with visit.parts.archive.writing() as connection:
-            columns = with_columns(one, mapping.as_told())
-            await drafts.set_list(connection, one.id, columns=columns)
-        one = await _list(visit, draft, list_id)
-    with suppress(BrokenOff, InProgress):  # the next page says how far it is, and whether somebody is at it
-        await take_list(visit.request, visit.parts, one)
+            await drafts.tell_columns(connection, one, with_columns(one, mapping.as_told()))
+        one = await _list(visit, draft, list_id)  # of two tabs the first one counts
+    if one.state == drafts.HERE:
+        with suppress(BrokenOff, InProgress):  # the next page says how far it is, and if somebody is at it
+            await take_list(visit.request, visit.parts, one)
     return go_on(visit, f"/sends/{draft.id}/draft/recipients")
 
 
@@ -142,8 +141,7 @@ async def _recipients(visit: Visit, draft: BulkSend, wrong: str = "") -> Respons
     async with parts.archive.reading() as connection:
         lists = await drafts.draft_lists(connection, draft.id)
         draft = await reads.bulk_send(connection, draft.id)  # a list may have been taken since
-    owner = owner_of(visit.request)
-    rows = [(one, columns_of(one) is not None, await progress_of(parts, owner, one)) for one in lists]
+    rows = [(one, columns_of(one) is not None, await progress_of(parts, one)) for one in lists]
     answer = page(
         visit,
         "draft_recipients.html",

@@ -24,7 +24,6 @@ from api.page.list_taking import progress_of
 from api.page.visit import UseVisit, Visit
 from api.page.words import counted
 from api.trial import make_test
-from api.who import owner_of
 from postwerk.archive import drafts, reads
 from postwerk.archive.ids import new_bulk_id, new_id
 from postwerk.archive.reads import BulkSend, MessageFilter
@@ -116,7 +115,7 @@ async def _start(visit: Visit, draft: BulkSend) -> None:
     async with visit.parts.archive.reading() as connection:
         lists = await drafts.draft_lists(connection, draft.id)
     for one in lists:
-        progress = await progress_of(visit.parts, owner_of(visit.request), one)
+        progress = await progress_of(visit.parts, one)
         if progress is not None and progress.is_running:
             raise Conflict(f"{one.name} is still being taken in; wait for its end.")
     await start_list(visit.parts, draft.id, StartOrder(), visit.actor)

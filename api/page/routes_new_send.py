@@ -21,6 +21,7 @@ from api.page.send_fields import first_of, open_sections
 from api.page.send_form import document_of
 from api.page.send_prefill import empty_form, files_of, form_of_send
 from api.page.send_reading import Typed, read_send_form
+from api.page.upload_slots import upload_slot
 from api.page.visit import UseVisit, Visit
 from api.request_schemas import BulkSendRequest
 from api.taking.files import ID_PREFIX
@@ -53,7 +54,8 @@ async def write(visit: UseVisit, like: Annotated[str, Query(max_length=100)] = "
 @router.post("/sends/new")
 async def store(visit: UseVisit, form: UseFilesForm) -> Response:
     """Store it as a draft. Its id stands in the form, so that one form makes one draft."""
-    typed = await read_send_form(visit.parts, form)
+    with upload_slot(visit):
+        typed = await read_send_form(visit.parts, form)
     bulk_id = _id_in(visit, typed.form)
     found = await _checked(visit, typed, bulk_id)
     if found is None:
@@ -83,7 +85,8 @@ async def write_anew(visit: UseVisit, draft: UseDraft) -> Response:
 @router.post("/sends/{bulk_id}/draft/content")
 async def store_anew(visit: UseVisit, draft: UseDraft, form: UseFilesForm) -> Response:
     """Say it anew; its recipients stay."""
-    typed = await read_send_form(visit.parts, form)
+    with upload_slot(visit):
+        typed = await read_send_form(visit.parts, form)
     found = await _checked(visit, typed, draft.id)
     if found is None:
         return await _form(visit, typed, draft)

@@ -110,6 +110,16 @@ async def set_list(connection: AsyncConnection, list_id: str, **columns: Any) ->
     await connection.execute(update(DraftListRow).where(col(DraftListRow.id) == list_id).values(**columns))
 
 
+async def tell_columns(connection: AsyncConnection, one: DraftList, columns: Any) -> bool:
+    """Write what its columns mean; False when somebody else has said something meanwhile."""
+    done = await connection.execute(
+        update(DraftListRow)
+        .where(col(DraftListRow.id) == one.id, col(DraftListRow.columns) == one.columns)
+        .values(columns=columns)
+    )
+    return done.rowcount == 1
+
+
 async def piece(connection: AsyncConnection, list_id: str, number: int) -> bytes:
     """Raises NotFound."""
     query = select(_PIECE.c.data).where(_PIECE.c.list_id == list_id, _PIECE.c.number == number)

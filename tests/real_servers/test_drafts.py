@@ -61,6 +61,10 @@ async def test_a_list_is_kept_piece_by_piece_while_its_send_is_open(archive: Arc
         assert (one.id, one.pieces, one.state, one.columns) == ("list_1", 21, drafts.HERE, {"charset": ""})
         assert one.octets == sum(len(b"\x00%d" % number) for number in range(21))
         assert await drafts.piece(connection, "list_1", 20) == b"\x0020"
+        assert await drafts.tell_columns(connection, one, {"charset": "", "columns": 1})
+        assert not await drafts.tell_columns(connection, one, {"charset": "", "columns": 2})
+        [told] = await drafts.draft_lists(connection, DRAFT.id)
+        assert told.columns == {"charset": "", "columns": 1}
         with pytest.raises(NotFound):
             await drafts.draft_list(connection, "bulk_" + "2" * 26, "list_1")
         assert await drafts.lists_left_over(connection, NOW) == []

@@ -176,3 +176,22 @@ async def test_what_is_not_there_and_what_is_away_is_said_in_the_page(page_door:
     away = await browser.get("/login")
     assert away.status == 503
     assert "Refresh" in away.answer.headers
+
+
+async def test_a_link_on_another_site_costs_nobody_his_session(page_door: Door) -> None:
+    """The browser keeps the cookie back then; a new one would take the place of the session's."""
+    browser = a_browser(page_door)
+    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    for path in ("/?span=1h", "/login"):
+        answer = await browser.http.get(path, headers=elsewhere)
+        assert (answer.status_code, answer.headers["refresh"]) == (200, "0")
+        assert "set-cookie" not in answer.headers
+        assert f'href="{path}"' in answer.text
+    assert (await browser.http.get("/login")).headers["set-cookie"]
+
+
+async def test_who_brings_the_cookie_along_is_let_in_from_wherever(page_door: Door) -> None:
+    browser = a_browser(page_door)
+    await browser.log_in((await a_key(page_door.archive, "read")).text)
+    answer = await browser.http.get("/", headers={"sec-fetch-site": "cross-site"})
+    assert "In the queue" in answer.text

@@ -104,8 +104,11 @@ async def test_however_often_it_is_clicked_it_is_one_send(page_door: Door) -> No
     form = await browser.get("/sends/new")
     pages = await asyncio.gather(*[browser.send(form, "/sends/new", **CONTENT) for _ in range(3)])
     assert len({draft_id(page) for page in pages}) == 1
-    taken = await with_list(browser, pages[0])
-    bulk_id = draft_id(taken)
+    bulk_id = draft_id(pages[0])
+    columns = await browser.send(pages[0], path_of(pages[0]), list=("people.csv", LIST))
+    await asyncio.gather(*[browser.send(columns, path_of(columns)) for _ in range(3)])
+    taken = await browser.send(columns, path_of(columns))
+    assert "2 recipients 1 row refused, 1 duplicate" in taken.text
     preview = await browser.get(f"/sends/{bulk_id}/draft/preview")
     tries = [browser.send(preview, f"/sends/{bulk_id}/draft/test", to="a@shop.example") for _ in range(3)]
     await asyncio.gather(*tries)
