@@ -90,12 +90,18 @@ class Told(NamedTuple):
     kind: str
 
 
+_STARTED_AGAIN = Deed(Verb.RETRY_FAILED, "Retry of failed", "are started again", "")
+"""Asked for on the page of a bulk send."""
+
+
 def told_of(op: Operation) -> Told:
     """What was done, as it stands now."""
-    deed = DEEDS.get(op.verb)
-    if op.state is OperationState.RUNNING or deed is None:
+    deed = DEEDS.get(op.verb, _STARTED_AGAIN)
+    if op.state is OperationState.RUNNING:
         meant = "messages" if op.matched is None else _messages(op.matched)
-        return Told(f"{deed.word if deed else 'Retry of failed'}: {meant}, under way.", "good")
+        return Told(f"{deed.word}: {meant}, under way.", "good")
+    if op.state is OperationState.FAILED:
+        return Told(f"{deed.word}: it failed after {_messages(op.changed)}.", "bad")
     if not op.matched:
         return Told("Nothing was done: no message is meant any more.", "warn")
     skipped = f" {_messages(op.skipped)} had ended, or stood so already." if op.skipped else ""
