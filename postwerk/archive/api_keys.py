@@ -139,6 +139,12 @@ async def has_successor(connection: AsyncConnection, key_id: str, now: datetime)
     return any(_api_key(dict(row._mapping)).state(now) == "active" for row in rows)
 
 
+async def has_active_key(connection: AsyncConnection, owner: str, now: datetime) -> bool:
+    """Whether an owner has any key that may be used."""
+    rows = await connection.execute(_select().where(_KEY.owner == owner))
+    return any(_api_key(dict(row._mapping)).state(now) == "active" for row in rows)
+
+
 async def change_key(connection: AsyncConnection, key_id: str, values: dict[str, Any]) -> None:
     """Set some columns of one key."""
     await connection.execute(update(ApiKeyRow).where(_KEY.id == key_id).values(**values))

@@ -6,13 +6,22 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from postwerk.archive.api_keys import has_active_key
 from postwerk.archive.engine import Archive
 from postwerk.archive.event_cursor import Cursor
 from postwerk.archive.outbox import Page, events_after
 from postwerk.archive.webhook_deliveries import Delivery, unfinished
-from postwerk.archive.webhooks import Webhook, last_change, webhook
+from postwerk.archive.webhooks import Webhook, change_webhook, last_change, webhook
 from postwerk.contracts.events import Event
-from postwerk.contracts.webhooks import DeliveryKind, DeliveryOutcome, DeliveryReport, RunOutcome
+from postwerk.contracts.webhooks import (
+    DeliveryKind,
+    DeliveryOutcome,
+    DeliveryReport,
+    RunOutcome,
+    WebhookState,
+)
 from postwerk.errors import NotFound
 from postwerk.rules.webhook_schedule import Verdict
 from postwerk.rules.webhook_types import wanted_types
@@ -32,6 +41,7 @@ _KEEP_SECONDS = 5.0
 """A cursor that only moved past what nobody wanted is written down so often."""
 
 GONE = "its receiver answered 410 Gone"
+WITHOUT_KEY = "the API key that made it was revoked or has expired"
 FAILED_TO_THE_END = "its receiver failed in every try for three days"
 
 
@@ -95,7 +105,25 @@ class Run:
         async with self._archive.reading() as connection:
             self._changed_at: datetime = await last_change(connection)
             self._hook: Webhook = await webhook(connection, self._webhook_id)
+            may_go_on = await self._has_key(connection)
+        if self._hook.is_enabled and not may_go_on:
+            await self._disable()
         self._refreshed_at = time.monotonic()
+
+    async def _has_key(self, connection: AsyncConnection) -> bool:
+        """Who may not ask any more is told nothing any more."""
+        owner = self._hook.owner
+        return not owner or await has_active_key(connection, owner, self._sender.now())
+
+    async def _disable(self) -> None:
+        async with self._archive.writing() as connection:
+            self._hook = await change_webhook(
+                connection,
+                self._webhook_id,
+                self._sender.now(),
+                state=WebhookState.DISABLED,
+                reason=WITHOUT_KEY,
+            )
 
     # What comes next
 
