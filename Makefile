@@ -21,7 +21,7 @@ dev: $(VENV)/.with-dev-server ## start everything and keep it running
 	@$(BIN)/python -m postwerk dev
 
 test: check ## all checks, then every test that takes seconds
-	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.with-tests ## the proofs that take minutes
 	@$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder

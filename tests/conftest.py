@@ -16,8 +16,9 @@ settings.load_profile("postwerk")
 
 
 # What these do in the archive differs most between the databases; the others' SQL is tried on both below
-# them, and their own runs on PostgreSQL are for `make test-slow`.
-_ON_BOTH = ("test_api_queue", "test_api_idempotency", "test_api_process", "test_api_single_messages")
+# them, and their own runs on PostgreSQL are for `make test-slow`, as are those of workflows and of connections.
+_ON_BOTH = ("test_api_queue", "test_api_idempotency", "test_api_single_messages")
+_ABOUT_SOMETHING_ELSE = ("test_slow_sessions",)
 _LONGEST_FIRST = ("faults", "whole_system", "time_skipping", "real_servers")
 
 
@@ -25,9 +26,15 @@ _LONGEST_FIRST = ("faults", "whole_system", "time_skipping", "real_servers")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long is begun first, so that at the end no process waits for another."""
     for item in items:
-        if item.path.stem.startswith("test_api_") and item.path.stem not in _ON_BOTH and _on_postgresql(item):
+        if _on_postgresql(item) and _is_enough_in_sqlite(item.path.parent.name, item.path.stem):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: _place(item.path.parent.name))  # stable: the files stay together
+
+
+def _is_enough_in_sqlite(folder: str, file: str) -> bool:
+    """For `make test`: what it is about is not what it does in the archive."""
+    is_of_the_api = file.startswith("test_api_") and file not in _ON_BOTH
+    return is_of_the_api or folder == "time_skipping" or file in _ABOUT_SOMETHING_ELSE
 
 
 def _on_postgresql(item: pytest.Item) -> bool:

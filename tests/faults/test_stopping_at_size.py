@@ -82,6 +82,7 @@ def stopped_released_and_cancelled(tmp_path: Path, stop: Stop, size: int, starte
 STOPS = [pausing, holding_the_send, holding_each_message]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_send_of_some_thousands_stops_and_goes_on(tmp_path: Path) -> None:
     stopped_released_and_cancelled(tmp_path, holding_each_message, 4_000, 300)

@@ -117,7 +117,7 @@ async def test_a_rest_of_one_relays_lane_is_not_the_other_ones(archive: Archive)
 
 
 async def test_a_relay_that_is_not_known_is_said_once(
-    archive: Archive, capsys: pytest.CaptureFixture[str]
+    archive: Archive, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = a_desk(archive)
     routes = Routes([Route(desk._pool, desk)])
@@ -126,7 +126,6 @@ async def test_a_relay_that_is_not_known_is_said_once(
     assert found.desk is desk
     assert routes.find("default") is found
     assert [routes.find("backup"), routes.find("backup"), routes.find("bulk")] == [None, None, None]
-    said = capsys.readouterr()
-    lines = [line for line in (said.out + said.err).splitlines() if "not known to this worker" in line]
+    lines = [line for line in caplog.messages if "not known to this worker" in line]
     assert len(lines) == 2
     await routes.close()

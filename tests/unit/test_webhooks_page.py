@@ -19,7 +19,6 @@ from postwerk.webhooks.batches import single_body
 from postwerk.webhooks.signing import signed_headers
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "webhooks.md").read_text()
-NOW = datetime.now(UTC)
 
 
 def test_the_table_of_tries_is_the_schedule() -> None:
@@ -39,18 +38,18 @@ def test_the_example_in_python_verifies_and_passes_over_what_it_knows() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     room: dict[str, Any] = {}
     exec(example, room)
-    take, secret = room["take"], new_secret()
+    take, secret, now = room["take"], new_secret(), datetime.now(UTC)
     event = {"id": "evt_1", "type": "message.delivered", "timestamp": "2026-11-22T12:00:00Z", "data": {}}
     one = orjson.dumps(event)
     both = orjson.dumps({"type": "events", "data": {"events": [event, event | {"id": "evt_2"}]}})
-    test = single_body(TEST_TYPE, NOW, {})
-    assert take(one, signed_headers("evt_1", one, [secret], NOW), secret) == [event]
-    assert take(both, signed_headers("batch_1", both, [secret], NOW), secret) == [event | {"id": "evt_2"}]
-    assert take(test, signed_headers("msg_1", test, [secret], NOW), secret)[0]["type"] == TEST_TYPE
+    test = single_body(TEST_TYPE, now, {})
+    assert take(one, signed_headers("evt_1", one, [secret], now), secret) == [event]
+    assert take(both, signed_headers("batch_1", both, [secret], now), secret) == [event | {"id": "evt_2"}]
+    assert take(test, signed_headers("msg_1", test, [secret], now), secret)[0]["type"] == TEST_TYPE
     with pytest.raises(WebhookVerificationError):
-        take(one + b" ", signed_headers("evt_1", one, [secret], NOW), secret)
+        take(one + b" ", signed_headers("evt_1", one, [secret], now), secret)
     with pytest.raises(WebhookVerificationError):
-        take(one, signed_headers("evt_1", one, [new_secret()], NOW), secret)
-    old = NOW - timedelta(minutes=6)
+        take(one, signed_headers("evt_1", one, [new_secret()], now), secret)
+    old = now - timedelta(minutes=6)
     with pytest.raises(WebhookVerificationError):
         take(one, signed_headers("evt_1", one, [secret], old), secret)

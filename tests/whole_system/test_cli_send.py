@@ -135,6 +135,7 @@ def test_ctrl_c_in_the_middle_of_a_list_takes_the_send_back(desk: Desk) -> None:
     assert view["state"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_start_without_an_answer_says_how_to_go_on(desk: Desk) -> None:
     """Whether it was started is not known, so it is neither cancelled nor forgotten."""
     with Interfering(desk.api.url, "/start") as proxy:

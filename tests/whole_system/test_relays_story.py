@@ -59,6 +59,7 @@ def all_of(domain: str, count: int, local: str = "ok") -> list[str]:
     return sorted(f"{local}+{n}@{domain}" for n in range(count))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_running_paced_send_is_moved_and_nobody_gets_two(two: Two) -> None:
     bulk_id = two.system.post(a_send("moved.example", 60, rate="2/s", recipients_per_child=20))["id"]
@@ -109,6 +110,7 @@ def test_a_faster_rate_is_in_force_within_two_seconds(two: Two) -> None:
     assert times[-1] - changed_at < 12
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_slower_rate_is_kept_from_then_on(two: Two) -> None:
     bulk_id = two.system.post(a_send("slower.example", 200, rate="20/s", recipients_per_child=50))["id"]
@@ -163,6 +165,7 @@ def test_mail_for_a_relay_that_is_down_goes_over_the_backup_within_seconds(two: 
     assert {(one["deferrals"], one["attempt_count"]) for one in messages} == {(0, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_mail_for_a_relay_that_the_worker_does_not_know_waits(two: Two) -> None:
     """The API's settings have been changed, the worker's not yet."""

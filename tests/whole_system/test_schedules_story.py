@@ -157,6 +157,7 @@ def test_a_send_that_begins_later_is_seen_moved_and_sent(system: System) -> None
     assert done["send_at"] < "2027-01-01"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_send_that_begins_later_is_kept_while_temporal_is_away(system: System) -> None:
     system.kill("temporal")
