@@ -16,7 +16,7 @@ settings.load_profile("postwerk")
 
 
 # What these do in the archive differs most between the databases; the others' SQL is tried on both below
-# them, and their own runs on PostgreSQL are for `make test-slow`, as are those of workflows and of connections.
+# them, and their own runs on PostgreSQL are for `make test-slow`, as are those of workflows and connections.
 _ON_BOTH = ("test_api_queue", "test_api_idempotency", "test_api_single_messages")
 _ABOUT_SOMETHING_ELSE = ("test_slow_sessions",)
 _LONGEST_FIRST = ("faults", "whole_system", "time_skipping", "real_servers")
