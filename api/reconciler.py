@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from api.schedule_keeping import ScheduleKeeper
 from api.starting import Starter
+from api.waking_again import SecondWaking
 from postwerk.archive import bulks, reads
 from postwerk.archive.coalescing import arrivals_not_handed
 from postwerk.archive.drafts import erase_list, lists_left_over
@@ -68,6 +69,7 @@ class Reconciler:
         self._schedules = ScheduleKeeper(archive, client, task_queue, public_url)
         self._schedules_seen = datetime.min.replace(tzinfo=UTC)
         """When Temporal was last asked whether it still has all of them."""
+        self._second_waking = SecondWaking(archive, client)
         self._broken: set[str] = set()
         """Sends whose workflows were found failed once."""
         self._now = datetime.now(UTC)
@@ -84,6 +86,7 @@ class Reconciler:
             self.match_scheduled,
             self.match_schedules,
             self.match_webhooks,
+            self.wake_again,
             self.finish_operations,
             self.erase_broken_off,
             self.erase_drafts,
@@ -224,6 +227,10 @@ class Reconciler:
             verb=op.verb.value,
             public_url=self._public_url,
         )
+
+    async def wake_again(self) -> None:
+        """Batches that sleep because of a suspension that somebody has ended."""
+        await self._second_waking.look(self._now)
 
     async def erase_broken_off(self) -> None:
         async with self._archive.reading() as connection:

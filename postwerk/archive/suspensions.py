@@ -101,6 +101,12 @@ async def suspensions(
     return [_suspension(row) for row in await connection.execute(query)]
 
 
+async def ended_by_hand(connection: AsyncConnection, since: datetime, until: datetime) -> list[Suspension]:
+    """Those that were ended before their time, from `since` to before `until`."""
+    query = select(*_COLUMNS).where(_ROW.ended_at >= since, _ROW.ended_at < until).order_by(_ROW.id)
+    return [_suspension(row) for row in await connection.execute(query)]
+
+
 async def suspensions_in_force(connection: AsyncConnection, now: datetime) -> Suspensions:
     """What workers mind."""
     query = select(_ROW.kind, _ROW.name, _ROW.until, _ROW.reason, _ROW.by).where(_in_force(now))

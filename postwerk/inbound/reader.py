@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
@@ -74,8 +75,10 @@ class MailReader:
         process, self._process, self._read = self._process, None, 0
         if process is None:
             return "nothing"
-        with suppress(ProcessLookupError):
-            process.kill()
+        if process.returncode is None:
+            # Not process.kill(): that looks whether it has ended, and then nobody learns any more how.
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
         code = await process.wait()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 

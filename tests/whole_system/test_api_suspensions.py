@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from api.reconciler import Reconciler
 from postwerk.archive.engine import Archive
 from postwerk.archive.plan import plan_batches
 from tests.support.api import Door, open_door
@@ -180,6 +181,20 @@ async def test_ending_one_wakes_the_batches_that_sleep_because_of_it(
     await end(door, made)
     await settled(door)
     assert door.temporal.signalled == []
+
+
+async def test_who_was_not_told_of_an_end_is_told_by_the_next_look(door: Door) -> None:
+    door.temporal.running = {"g": "gmail.com", "y": "yahoo.com"}
+    made = await suspend(door, provider="gmail.com")
+    await end(door, made)
+    await door.parts.waker.close()  # the process died before it told anybody
+    assert door.temporal.signalled == []
+    reconciler = Reconciler(door.archive, door.parts.client, "postwerk")
+    for seconds in (1, 3, 18):
+        await reconciler.look(door.parts.now() + timedelta(seconds=seconds))
+        assert door.temporal.signalled == ([] if seconds == 1 else [("g", "look_again")])
+    await Reconciler(door.archive, door.parts.client, "postwerk").look(door.parts.now() + timedelta(hours=1))
+    assert len(door.temporal.signalled) == 1
 
 
 async def settled(door: Door) -> None:
