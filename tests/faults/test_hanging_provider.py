@@ -20,7 +20,6 @@ SLOW_DOT = ("--ack-delay", "0.2")
 @pytest.mark.parametrize(
     ("hanging", "others"),
     [
-        (300, 150),
         pytest.param(300, 300, marks=pytest.mark.slow),
         pytest.param(2000, 300, marks=pytest.mark.slow),
     ],
