@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.body_schemas import json_body
 from api.dependencies import Parts, UseParts
 from api.ids import api_key_id_of, id_cursor
 from api.key_orders import key_fields, key_view, read_change, read_key, read_rotation
@@ -23,17 +24,12 @@ from postwerk.archive.quotas import quota_left
 router = APIRouter(prefix="/v1/api-keys", tags=["API keys"])
 
 
-def _body(shape: str, *, required: bool = True) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
 @router.post(
     "",
     status_code=201,
     response_model=NewKeyView,
     responses=problems(400, 409, 413, 422, 503),
-    openapi_extra=_body("KeyRequest"),
+    openapi_extra=json_body("KeyRequest"),
 )
 async def create(request: Request, response: Response, parts: UseParts, actor: By) -> NewKeyView:
     """Make a key. The answer holds it, once."""
@@ -76,7 +72,7 @@ async def show(request: Request, parts: UseParts, key_id: str) -> KeyView:
     "/{key_id}",
     response_model=KeyView,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("KeyChange"),
+    openapi_extra=json_body("KeyChange"),
 )
 async def change(request: Request, parts: UseParts, actor: By, key_id: str) -> KeyView:
     """Another name, other domains, another quota or end. In force within a second."""
@@ -95,7 +91,7 @@ async def change(request: Request, parts: UseParts, actor: By, key_id: str) -> K
     status_code=201,
     response_model=NewKeyView,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("RotationRequest", required=False),
+    openapi_extra=json_body("RotationRequest", required=False),
 )
 async def rotate(request: Request, response: Response, parts: UseParts, actor: By, key_id: str) -> NewKeyView:
     """A new key with the same rights, quota and sends; the old one goes on for a while."""

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from api.body_schemas import json_body
 from api.dependencies import Parts, UseParts
 from api.lane_orders import LaneChange, apply_to_relay, read_order, rests_until, tell_audit
 from api.lane_schemas import LaneDetails, LaneList, LaneOrder, LaneView, RelayOrder, RelayView
@@ -34,11 +35,6 @@ RelayName = Annotated[
 ]
 RECENT = timedelta(seconds=15)
 """What a worker reported longer ago says nothing about now."""
-
-
-def _body(shape: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ async def show(request: Request, parts: UseParts, lane: str, relay: RelayName = 
     "/lanes/{lane}",
     response_model=LaneDetails,
     responses=problems(400, 404, 409, 413, 415, 422, 503),
-    openapi_extra=_body("LaneOrder"),
+    openapi_extra=json_body("LaneOrder"),
 )
 async def order_lane(
     request: Request, parts: UseParts, actor: By, lane: str, relay: RelayName = None
@@ -139,7 +135,7 @@ async def show_relay(request: Request, parts: UseParts, relay: RelayName = None)
     "/relay",
     response_model=RelayView,
     responses=problems(400, 409, 413, 415, 422, 503),
-    openapi_extra=_body("RelayOrder"),
+    openapi_extra=json_body("RelayOrder"),
 )
 async def order_relay(request: Request, parts: UseParts, actor: By, relay: RelayName = None) -> RelayView:
     """Let the relay rest (`"cool_down": "30m"`), or have it tried at once (`"cool_down": null`).

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.body_schemas import json_body
 from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.idempotency import MayRepeat
@@ -34,11 +35,6 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _body(shape: str, *, required: bool = True) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
 def _add_queue_call(verb: Verb, does: str) -> None:
     async def call(
         request: Request, response: Response, parts: UseParts, actor: By
@@ -55,7 +51,7 @@ def _add_queue_call(verb: Verb, does: str) -> None:
         name=f"{verb} in the queue",
         response_model=OperationView | DryRun,
         responses=_ANSWERS,
-        openapi_extra=_body("QueueOrder"),
+        openapi_extra=json_body("QueueOrder"),
     )(call)
 
 
@@ -73,7 +69,7 @@ def _add_message_call(verb: Verb, does: str) -> None:
         name=f"{verb} a message",
         response_model=OperationView,
         responses=_PROBLEMS,
-        openapi_extra=_body("ReasonOrder", required=False),
+        openapi_extra=json_body("ReasonOrder", required=False),
     )(call)
 
 
@@ -95,7 +91,7 @@ def _add_bulk_send_call(verb: Verb, does: str) -> None:
         name=f"{verb} a bulk send",
         response_model=OperationView,
         responses=_ANSWERS,
-        openapi_extra=_body("ReasonOrder", required=False),
+        openapi_extra=json_body("ReasonOrder", required=False),
     )(call)
 
 
@@ -120,7 +116,7 @@ for _verb in OF_BULK_SEND:
     response_model=OperationView | DryRun,
     status_code=202,
     responses={200: {"model": DryRun, "description": "A dry run: what it would be"}, **_PROBLEMS},
-    openapi_extra=_body("RetryFailedOrder", required=False),
+    openapi_extra=json_body("RetryFailedOrder", required=False),
 )
 async def retry_failed(
     request: Request, parts: UseParts, actor: By, repeatable: MayRepeat, bulk_id: str

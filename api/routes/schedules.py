@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from api import schedule_orders
+from api.body_schemas import json_body
 from api.dependencies import UseParts
 from api.ids import id_cursor, schedule_id_of
 from api.operation_orders import read_reason
@@ -29,17 +30,12 @@ from postwerk.errors import InvalidRequest
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
 
-def _body(shape: str, *, required: bool = True) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
 @router.post(
     "",
     status_code=202,
     response_model=ScheduleView,
     responses=problems(400, 413, 415, 422, 503),
-    openapi_extra=_body("ScheduleRequest"),
+    openapi_extra=json_body("ScheduleRequest"),
 )
 async def create(
     request: Request, response: Response, parts: UseParts, actor: By, caller: WhoCalls
@@ -90,7 +86,7 @@ async def show(request: Request, parts: UseParts, schedule_id: str) -> ScheduleV
     "/{schedule_id}",
     response_model=ScheduleView,
     responses=problems(400, 404, 409, 413, 415, 422, 503),
-    openapi_extra=_body("ScheduleChange"),
+    openapi_extra=json_body("ScheduleChange"),
 )
 async def change(
     request: Request, parts: UseParts, actor: By, caller: WhoCalls, schedule_id: str
@@ -108,7 +104,7 @@ async def change(
     status_code=202,
     response_model=ScheduleView,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("ReasonOrder"),
+    openapi_extra=json_body("ReasonOrder"),
 )
 async def pause(request: Request, parts: UseParts, actor: By, schedule_id: str) -> ScheduleView:
     """Make no more sends of it for now. Those that are under way go on."""
@@ -123,7 +119,7 @@ async def pause(request: Request, parts: UseParts, actor: By, schedule_id: str) 
     status_code=202,
     response_model=ScheduleView,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("ReasonOrder", required=False),
+    openapi_extra=json_body("ReasonOrder", required=False),
 )
 async def resume(request: Request, parts: UseParts, actor: By, schedule_id: str) -> ScheduleView:
     """Go on at its next time; what was left out meanwhile is not made up for."""
@@ -138,7 +134,7 @@ async def resume(request: Request, parts: UseParts, actor: By, schedule_id: str)
     status_code=202,
     response_model=ScheduleFired,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("ReasonOrder", required=False),
+    openapi_extra=json_body("ReasonOrder", required=False),
 )
 async def trigger(request: Request, parts: UseParts, actor: By, schedule_id: str) -> ScheduleFired:
     """Make one send of it now, also while it is paused. Its times stay as they are."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import webhook_keeping
 from api.access import shown_to
+from api.body_schemas import json_body
 from api.claim import Claim
 from api.dependencies import Parts, UseParts
 from api.idempotency import MayRepeat
@@ -44,17 +45,12 @@ from postwerk.contracts.webhooks import DeliveryOutcome, WebhookState
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 
-def _body(shape: str, *, required: bool = True) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{shape}"}
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
-
-
 @router.post(
     "",
     status_code=201,
     response_model=NewWebhookView,
     responses=problems(400, 409, 413, 422, 503),
-    openapi_extra=_body("WebhookRequest"),
+    openapi_extra=json_body("WebhookRequest"),
 )
 async def create(request: Request, parts: UseParts, actor: By, repeatable: MayRepeat) -> Response:
     """Tell somebody of what happens from now on. The answer holds the secret that signs, once.
@@ -112,7 +108,7 @@ async def show(request: Request, parts: UseParts, webhook_id: str) -> WebhookVie
     "/{webhook_id}",
     response_model=WebhookView,
     responses=problems(400, 404, 413, 422, 503),
-    openapi_extra=_body("WebhookChange"),
+    openapi_extra=json_body("WebhookChange"),
 )
 async def change(request: Request, parts: UseParts, actor: By, webhook_id: str) -> WebhookView:
     """Another URL, other types, another batching. What waits for its next try is tried at once."""
@@ -134,7 +130,7 @@ async def delete(request: Request, parts: UseParts, actor: By, webhook_id: str) 
     "/{webhook_id}/enable",
     response_model=WebhookView,
     responses=problems(400, 404, 413, 422, 503),
-    openapi_extra=_body("WebhookEnabling", required=False),
+    openapi_extra=json_body("WebhookEnabling", required=False),
 )
 async def enable(request: Request, parts: UseParts, actor: By, webhook_id: str) -> WebhookView:
     """Go on where it stopped: what happened meanwhile comes now, unless it is skipped."""
@@ -160,7 +156,7 @@ async def disable(request: Request, parts: UseParts, actor: By, webhook_id: str)
     "/{webhook_id}/rotate-secret",
     response_model=NewWebhookView,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("SecretRotation", required=False),
+    openapi_extra=json_body("SecretRotation", required=False),
 )
 async def rotate_secret(
     request: Request, parts: UseParts, actor: By, repeatable: MayRepeat, webhook_id: str
@@ -231,7 +227,7 @@ async def deliveries(
     status_code=202,
     response_model=WebhookReplayView,
     responses=problems(400, 404, 409, 413, 422, 503),
-    openapi_extra=_body("WebhookReplayRequest"),
+    openapi_extra=json_body("WebhookReplayRequest"),
 )
 async def replay(
     request: Request, parts: UseParts, actor: By, repeatable: MayRepeat, webhook_id: str
